@@ -1,0 +1,1 @@
+//! The compile worker: plan, run, pack, report.

@@ -1,0 +1,1 @@
+//! Source tree and manifest in, steps and cache keys out; pure.

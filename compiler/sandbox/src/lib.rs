@@ -1,0 +1,1 @@
+//! Runs one step inside an unpacked root file system.

@@ -1,0 +1,1 @@
+//! The artifact format: write, read and verify, over Read and Write.

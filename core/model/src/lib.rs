@@ -1,0 +1,1 @@
+//! Names, ids, digests, limits, the app manifest and the classes of faults.

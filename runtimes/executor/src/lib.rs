@@ -1,0 +1,1 @@
+//! The Executor trait, invocation, reply and limits; a fake for tests.

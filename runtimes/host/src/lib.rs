@@ -1,0 +1,1 @@
+//! The HTTP host: listen, admit, invoke, drain, report.

@@ -1,0 +1,1 @@
+//! Executor that starts and watches language workers and speaks worker frames.

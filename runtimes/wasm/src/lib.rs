@@ -1,0 +1,1 @@
+//! Executor on wasmtime; the one door to it.

@@ -1,0 +1,1 @@
+//! What a Rust function depends on.

@@ -1,0 +1,2 @@
+//! Automation: demo, test, bench, generate, tidy.
+fn main() {}
