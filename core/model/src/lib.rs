@@ -1,1 +1,16 @@
-//! Names, ids, digests, limits, the app manifest and the classes of faults.
+//! The words of the product as types: names, ids, digests, limits, the app manifest and the classes of faults.
+//!
+//! Everything here is parsed once, at the door, and is valid ever after. This crate knows no file, clock or socket.
+//! Begin with [`Runtime`] and [`Limits`].
+
+mod digest;
+mod fault;
+mod limits;
+mod names;
+mod runtime;
+
+pub use digest::{Digest, DigestError};
+pub use fault::Fault;
+pub use limits::Limits;
+pub use names::{AppName, ExecutionId, FunctionId, NameError, OrganizationId};
+pub use runtime::{ArtifactKind, Runtime, Target, UnknownWord};
