@@ -1,1 +1,7 @@
-//! Support for the journeys over several rooms.
+//! What the journeys over several rooms have in common: the product's binaries, a served app, the cases.
+//!
+//! The product is used here as its users use it: `ignite` compiles, `ignite-host` serves, requests go over a socket.
+
+pub mod cases;
+pub mod host;
+pub mod product;
