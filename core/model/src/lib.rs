@@ -8,6 +8,7 @@ mod fault;
 mod limits;
 mod names;
 mod runtime;
+pub mod toolchain;
 
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
