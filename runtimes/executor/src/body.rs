@@ -1,7 +1,8 @@
 //! Bodies that are written while they are read, with a bound between the two.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -14,12 +15,30 @@ pub struct Broken(pub String);
 
 /// The reading side of a body. Dropping it tells the writer that nobody reads any more.
 #[derive(Debug)]
-pub struct BodyStream(mpsc::Receiver<Result<Bytes, Broken>>);
+pub struct BodyStream {
+    parts: mpsc::Receiver<Bytes>,
+    broken: Break,
+}
+
+/// The word that the body broke off. It lies beside the channel, so that it is never lost to a full one.
+#[derive(Debug, Clone, Default)]
+struct Break(Arc<Mutex<Option<Broken>>>);
+
+impl Break {
+    fn set(&self, why: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Broken(why));
+    }
+
+    fn take(&self) -> Option<Broken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// The writing side of a body. Dropping it without [`BodySender::finish`] breaks the body off.
 #[derive(Debug)]
 pub struct BodySender {
-    parts: mpsc::Sender<Result<Bytes, Broken>>,
+    parts: mpsc::Sender<Bytes>,
+    broken: Break,
     finished: bool,
 }
 
@@ -31,9 +50,9 @@ pub struct Disconnected;
 /// A body of which at most `parts_max` parts (at least 1) are under way.
 #[must_use]
 pub fn body_channel(parts_max: usize) -> (BodySender, BodyStream) {
-    // One more place is kept for the word that the body broke off, so that it never waits.
-    let (parts, receiver) = mpsc::channel(parts_max.max(1) + 1);
-    (BodySender { parts, finished: false }, BodyStream(receiver))
+    let (parts, receiver) = mpsc::channel(parts_max.max(1));
+    let broken = Break::default();
+    (BodySender { parts, broken: broken.clone(), finished: false }, BodyStream { parts: receiver, broken })
 }
 
 impl BodySender {
@@ -42,7 +61,7 @@ impl BodySender {
     /// # Errors
     /// When nobody reads any more.
     pub async fn send(&self, part: Bytes) -> Result<(), Disconnected> {
-        self.parts.send(Ok(part)).await.map_err(|_| Disconnected)
+        self.parts.send(part).await.map_err(|_| Disconnected)
     }
 
     /// Sends a part if there is room: `Ok(None)` when it was taken, the part itself when the reader is behind.
@@ -50,9 +69,9 @@ impl BodySender {
     /// # Errors
     /// When nobody reads any more.
     pub fn try_send(&self, part: Bytes) -> Result<Option<Bytes>, Disconnected> {
-        match self.parts.try_send(Ok(part)) {
+        match self.parts.try_send(part) {
             Ok(()) => Ok(None),
-            Err(mpsc::error::TrySendError::Full(part)) => Ok(part.ok()),
+            Err(mpsc::error::TrySendError::Full(part)) => Ok(Some(part)),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Disconnected),
         }
     }
@@ -70,14 +89,14 @@ impl BodySender {
     /// Breaks the body off and says why.
     pub fn break_off(mut self, why: impl Into<String>) {
         self.finished = true;
-        let _ = self.parts.try_send(Err(Broken(why.into())));
+        self.broken.set(why.into());
     }
 }
 
 impl Drop for BodySender {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = self.parts.try_send(Err(Broken("its writer went away".into())));
+            self.broken.set("its writer went away".into());
         }
     }
 }
@@ -85,7 +104,10 @@ impl Drop for BodySender {
 impl BodyStream {
     /// The next part, `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        self.0.recv().await
+        match self.parts.recv().await {
+            Some(part) => Some(Ok(part)),
+            None => self.broken.take().map(Err),
+        }
     }
 }
 
@@ -93,7 +115,11 @@ impl Stream for BodyStream {
     type Item = Result<Bytes, Broken>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
+        let part = ready!(self.parts.poll_recv(cx));
+        Poll::Ready(match part {
+            Some(part) => Some(Ok(part)),
+            None => self.broken.take().map(Err),
+        })
     }
 }
 
@@ -113,6 +139,17 @@ mod tests {
         let (sender, mut body) = body_channel(1);
         drop(sender);
         assert!(matches!(body.next().await, Some(Err(Broken(_)))));
+        assert_eq!(body.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_full_channel_does_not_hide_that_the_body_broke() {
+        let (sender, mut body) = body_channel(2);
+        while sender.try_send(Bytes::from_static(b"a")).unwrap().is_none() {}
+        sender.break_off("power cut");
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"a"))));
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"a"))));
+        assert_eq!(body.next().await, Some(Err(Broken("power cut".into()))));
         assert_eq!(body.next().await, None);
     }
 }

@@ -56,6 +56,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Takes no further invocations, lets those in flight finish until `deadline`, then ends all workers. Idempotent.
     fn drain(&self, deadline: tokio::time::Instant) -> BoxFuture<'_, ()>;
 
+    /// Whether functions read a request's body while it arrives. Where they do, the host passes bodies on as
+    /// [`RequestBody::Stream`]; elsewhere it reads them whole before it asks for a slot.
+    fn reads_streams(&self) -> bool {
+        false
+    }
+
     /// Further figures for the metrics page, as (name, help, value); names follow Prometheus' rules and end in a unit.
     fn gauges(&self) -> Vec<(&'static str, &'static str, f64)> {
         Vec::new()
