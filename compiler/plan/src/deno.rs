@@ -1,0 +1,146 @@
+//! Deno: one minified module, or one self-contained program.
+
+use serde_json::{Map, Value};
+
+use crate::jsonc;
+use crate::mistake::{Mistake, Mistakes};
+use crate::tree::SourceTree;
+
+/// Extensions an entry may have.
+const EXTENSIONS: [&str; 6] = ["ts", "js", "mts", "mjs", "tsx", "jsx"];
+/// The names an author imports from the SDK; each has its module in the SDK's folder.
+pub const SDK_IMPORTS: [(&str, &str); 2] = [("ignite", "mod.ts"), ("ignite/testing", "testing.ts")];
+
+/// The module to begin with.
+///
+/// # Errors
+/// When it does not exist.
+pub fn entry(tree: &SourceTree, wished: Option<&str>) -> Result<String, Mistakes> {
+    if let Some(path) = wished {
+        let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+        return if !tree.has(path) {
+            Err(Mistake::new(format!("there is no {path}, which `entrypoint` names")).into())
+        } else if EXTENSIONS.contains(&extension) {
+            Ok(path.to_owned())
+        } else {
+            Err(Mistake::new(format!("entrypoint `{path}` is neither TypeScript nor JavaScript")).into())
+        };
+    }
+    ["main.ts", "main.js"].into_iter().find(|path| tree.has(path)).map(str::to_owned).ok_or_else(|| {
+        Mistake::new("there is no main.ts or main.js in this folder")
+            .next("write main.ts: `import { start } from \"ignite\";` and `start((payload, ctx) => …);`")
+            .into()
+    })
+}
+
+/// The name of the author's configuration, if there is one; Deno's own order.
+#[must_use]
+pub fn config_file(tree: &SourceTree) -> Option<&'static str> {
+    ["deno.json", "deno.jsonc"].into_iter().find(|path| tree.has(path))
+}
+
+/// The configuration to compile with: the author's, with the SDK's names in its import map. The author's `importMap`
+/// file is merged too, because Deno ignores it where `imports` is present. `sdk_url` ends with `/`.
+///
+/// # Errors
+/// When a file of the author cannot be read, or maps a name of the SDK to something else.
+pub fn config(tree: &SourceTree, sdk_url: &str) -> Result<String, Mistakes> {
+    let mut config = match config_file(tree) {
+        Some(path) => object(tree, path)?,
+        None => Map::new(),
+    };
+    let mut imports = Map::new();
+    if let Some(Value::String(path)) = config.remove("importMap") {
+        let path = path.trim_start_matches("./").to_owned();
+        if path.contains("://") {
+            return Err(Mistake::new(format!("the import map {path} is not in this folder"))
+                .next("keep the import map beside deno.json, or write its `imports` into deno.json")
+                .into());
+        }
+        let mut map = object(tree, &path)?;
+        if let Some(Value::Object(found)) = map.remove("imports") {
+            imports.extend(found);
+        }
+        if let Some(scopes) = map.remove("scopes") {
+            config.entry("scopes").or_insert(scopes);
+        }
+    }
+    if let Some(Value::Object(found)) = config.remove("imports") {
+        imports.extend(found);
+    }
+    for (name, module) in SDK_IMPORTS {
+        if let Some(other) = imports.insert(name.to_owned(), Value::String(format!("{sdk_url}{module}"))) {
+            return Err(Mistake::new(format!("`{name}` is mapped to {other}, but it is the name of the SDK"))
+                .next(format!("take `\"{name}\"` out of `imports`: the compiler adds it"))
+                .into());
+        }
+    }
+    config.insert("imports".to_owned(), Value::Object(imports));
+    Ok(serde_json::to_string_pretty(&Value::Object(config)).unwrap_or_default())
+}
+
+fn object(tree: &SourceTree, path: &str) -> Result<Map<String, Value>, Mistakes> {
+    let text = tree.find_text(path).ok_or_else(|| Mistake::new(format!("there is no {path}, or it is not text")))?;
+    match serde_json::from_str::<Value>(&jsonc::to_json(text)) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Mistake::new(format!("{path} is not an object")).at(path, 1, text.lines().next()).into()),
+        Err(error) => {
+            let what = error.to_string();
+            // The place is told apart, below.
+            let what = what.split(" at line ").next().unwrap_or(&what);
+            let line = error.line().max(1);
+            Err(Mistake::new(format!("{path} is not JSON: {what}")).at(path, line, text.lines().nth(line - 1)).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::tree::tests::tree;
+    use expect_test::{Expect, expect};
+
+    fn check(files: &[(&str, &str)], expected: &Expect) {
+        expected.assert_eq(&config(&tree(files), "file:///sdk/").unwrap_or_else(|mistakes| mistakes.to_string()));
+    }
+
+    #[test]
+    fn the_authors_configuration_is_kept() {
+        check(
+            &[
+                (
+                    "deno.json",
+                    "{\n // ours\n \"importMap\": \"./map.json\", \"compilerOptions\": {\"strict\": false},}",
+                ),
+                ("map.json", "{\"imports\": {\"zod\": \"npm:zod@3\"}}"),
+            ],
+            &expect![[r#"
+                {
+                  "compilerOptions": {
+                    "strict": false
+                  },
+                  "imports": {
+                    "ignite": "file:///sdk/mod.ts",
+                    "ignite/testing": "file:///sdk/testing.ts",
+                    "zod": "npm:zod@3"
+                  }
+                }"#]],
+        );
+    }
+
+    #[test]
+    fn a_broken_or_clashing_configuration_is_refused() {
+        check(
+            &[("deno.json", "{\n \"imports\": {,\n}")],
+            &expect![[r#"
+                deno.json is not JSON: EOF while parsing an object
+                  --> deno.json:3
+                  | }"#]],
+        );
+        check(
+            &[("deno.json", "{\"imports\": {\"ignite\": \"npm:ignite\"}}")],
+            &expect![[r#"`ignite` is mapped to "npm:ignite", but it is the name of the SDK"#]],
+        );
+    }
+}
