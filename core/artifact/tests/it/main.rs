@@ -1,0 +1,8 @@
+//! The format from outside: what is written, what is read, what is refused.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod golden;
+mod mutation;
+mod refusals;
+mod support;
+mod writing;
