@@ -1,1 +1,31 @@
-//! Executor that starts and watches language workers and speaks worker frames.
+//! Runs a function in language workers: processes that speak worker frames over an inherited socket.
+//!
+//! This crate starts the workers, hands them invocations, and watches them: what they print, how much memory they use,
+//! whether they answer a cancel in time, how they end. What a worker says is checked frame by frame; one that breaks the
+//! protocol is replaced. It knows neither HTTP nor artifacts, and no language beyond how its worker is started.
+//!
+//! Begin with [`ProcessExecutor`]; `supervisor.rs` keeps the processes there should be, `worker.rs` is one of them and
+//! its executions, `pool.rs` chooses among them.
+
+mod backoff;
+mod child;
+mod config;
+mod executor;
+mod launch;
+mod life;
+mod link;
+mod memory;
+mod output;
+mod pool;
+mod process;
+mod reader;
+mod reply;
+mod shared;
+mod stream;
+mod supervisor;
+mod table;
+mod worker;
+mod zygote;
+
+pub use config::{AppDir, ProcessConfig, ProcessRuntime};
+pub use executor::{ProcessExecutor, StartError};

@@ -1,0 +1,217 @@
+//! A process that was started or forked for this executor: watching it, killing it, learning how it ended.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpgid, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, prlimit, waitpid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+/// Files a worker may have open. Far above what a handler needs, far below what would hurt the machine.
+const OPEN_FILES_MAX: u64 = 4096;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It exited with a code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It is gone, and whoever reaped it did not say how.
+    Unknown,
+}
+
+impl End {
+    /// Reads a wait status as `waitpid(2)` reports it.
+    pub(crate) fn from_wait_status(status: u32) -> Self {
+        match status & 0x7f {
+            0 => Self::Code(((status >> 8) & 0xff) as i32),
+            signal => Self::Signal(signal as i32),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(number) => match signal_name(*number) {
+                Some(name) => write!(f, "killed by signal {number} ({name})"),
+                None => write!(f, "killed by signal {number}"),
+            },
+            Self::Unknown => f.write_str("ended"),
+        }
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    // The numbers are those of Linux on x86-64 and arm64.
+    const NAMES: [(i32, &str); 14] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (5, "SIGTRAP"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (15, "SIGTERM"),
+        (24, "SIGXCPU"),
+        (31, "SIGSYS"),
+    ];
+    NAMES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
+/// A living or just ended process.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    pidfd: AsyncFd<OwnedFd>,
+    /// Set for processes a zygote forked: their end is told by the zygote, which reaps them.
+    forked: bool,
+    told: OnceLock<End>,
+    word: Notify,
+}
+
+impl Child {
+    /// Watches a child of this process and bounds what it may use.
+    pub(crate) fn started(pid: u32) -> io::Result<Self> {
+        let child = Self::watch(pid, false)?;
+        let bound = |resource, most| {
+            // A bound below the wished one stays; a process that has just ended needs none.
+            let _ = prlimit(Some(child.pid), resource, Rlimit { current: Some(most), maximum: Some(most) });
+        };
+        bound(Resource::Core, 0);
+        bound(Resource::Nofile, OPEN_FILES_MAX);
+        Ok(child)
+    }
+
+    /// Watches a process that a zygote forked.
+    pub(crate) fn forked(pid: u32) -> io::Result<Self> {
+        Self::watch(pid, true)
+    }
+
+    fn watch(pid: u32, forked: bool) -> io::Result<Self> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        #[expect(deprecated, reason = "the safe successor does not exist yet; an OwnedFd keeps its descriptor open")]
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+        Ok(Self { pid, pidfd, forked, told: OnceLock::new(), word: Notify::new() })
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Resolves when the process has ended. It may not be reaped yet.
+    pub(crate) async fn ended(&self) {
+        // An error means that the reactor is gone, and with it everybody who waits here.
+        let _ = self.pidfd.readable().await;
+    }
+
+    /// The zygote told how it ended.
+    pub(crate) fn tell_end(&self, end: End) {
+        let _ = self.told.set(end);
+        self.word.notify_one();
+    }
+
+    /// Resolves when the zygote has told.
+    pub(crate) async fn told(&self) {
+        while self.told.get().is_none() {
+            self.word.notified().await;
+        }
+    }
+
+    /// How it ended; reaps it where that is this process's duty. Call it once [`Child::ended`] has resolved.
+    pub(crate) fn reap(&self) -> End {
+        self.kill_group();
+        if let Some(end) = self.told.get() {
+            return *end;
+        }
+        // A forked process becomes this process's child when its zygote dies first; otherwise this fails, harmlessly.
+        let end = match waitpid(Some(self.pid), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => End::Code(code),
+                (None, Some(signal)) => End::Signal(signal),
+                (None, None) => End::Unknown,
+            },
+            Ok(None) | Err(_) => return End::Unknown,
+        };
+        let _ = self.told.set(end);
+        end
+    }
+
+    /// Whether somebody else will tell how it ended, and has not yet.
+    pub(crate) fn awaits_word(&self) -> bool {
+        self.forked && self.told.get().is_none()
+    }
+
+    /// Ends the process and everything it started, at once.
+    pub(crate) fn kill(&self) {
+        let family = descendants(self.pid);
+        self.kill_group();
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        for pid in family {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    fn kill_group(&self) {
+        // Only its own group: a forked worker that has not made one yet is still in its zygote's.
+        if getpgid(Some(self.pid)).is_ok_and(|group| group == self.pid) {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Child {
+    /// Nothing outlives its executor, whatever way it was dropped.
+    fn drop(&mut self) {
+        if self.told.get().is_none() {
+            self.kill();
+            let pid = self.pid;
+            // Nobody is left to wait for it: a thread does, for the moment that a killed process takes to go.
+            std::thread::spawn(move || waitpid(Some(pid), WaitOptions::empty()));
+        }
+    }
+}
+
+/// Processes below `pid`, as far as they can be seen, at most [`FAMILY_MAX`].
+pub(crate) fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut next = vec![pid];
+    while let Some(parent) = next.pop() {
+        for child in children(parent) {
+            if found.len() >= FAMILY_MAX {
+                return found;
+            }
+            found.push(child);
+            next.push(child);
+        }
+    }
+    found
+}
+
+/// A bound for one look at the process table.
+const FAMILY_MAX: usize = 1024;
+
+fn children(pid: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        let listed = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        found.extend(listed.split_ascii_whitespace().filter_map(|word| word.parse().ok()).filter_map(Pid::from_raw));
+    }
+    found
+}

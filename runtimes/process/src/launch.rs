@@ -1,0 +1,206 @@
+//! How a worker process is started: its program, environment, descriptors and connection.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use ignite_core_abi::{ENV_WORKER_FD, ENV_WORKER_SOCKET};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::unix::pipe;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::child::Child;
+use crate::config::{ProcessConfig, ProcessRuntime};
+
+/// The worker's descriptor of the socket: the first after the standard streams.
+const WORKER_FD: i32 = 3;
+
+/// Passed on from the host's own environment where it is set; a function needs them to find programs and the time.
+const INHERITED: [&str; 3] = ["PATH", "TZ", "TMPDIR"];
+
+/// A process that was started and the host's ends of its streams.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) connection: Connection,
+    pub(crate) output: OutputPipes,
+}
+
+/// What a worker prints.
+pub(crate) struct OutputPipes {
+    pub(crate) stdout: pipe::Receiver,
+    pub(crate) stderr: pipe::Receiver,
+}
+
+/// The socket, or the promise of one.
+pub(crate) enum Connection {
+    /// One end of a pair; the worker has inherited the other.
+    Open(UnixStream),
+    /// The worker will connect here. The folder is private and removed with this value.
+    Listening(UnixListener, tempfile::TempDir),
+}
+
+impl Connection {
+    /// The open socket.
+    pub(crate) async fn open(self) -> io::Result<UnixStream> {
+        match self {
+            Self::Open(stream) => Ok(stream),
+            Self::Listening(listener, _dir) => listener.accept().await.map(|(stream, _)| stream),
+        }
+    }
+}
+
+/// Both ends of what a forked worker gets.
+pub(crate) struct Streams {
+    pub(crate) connection: UnixStream,
+    pub(crate) output: OutputPipes,
+    /// The worker's socket, stdout and stderr, in this order.
+    pub(crate) theirs: [OwnedFd; 3],
+}
+
+/// Makes a connected socket and two pipes.
+pub(crate) fn streams() -> io::Result<Streams> {
+    let (ours, their_socket) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (stdout, their_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, their_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok(Streams {
+        connection: stream(ours)?,
+        output: OutputPipes { stdout: receiver(stdout)?, stderr: receiver(stderr)? },
+        theirs: [their_socket, their_stdout, their_stderr],
+    })
+}
+
+fn stream(fd: OwnedFd) -> io::Result<UnixStream> {
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+fn receiver(fd: OwnedFd) -> io::Result<pipe::Receiver> {
+    // Only this end: the flag belongs to the end of the pipe, and the worker's stays blocking.
+    fcntl_setfl(fd.as_fd(), fcntl_getfl(fd.as_fd())? | OFlags::NONBLOCK)?;
+    pipe::Receiver::from_owned_fd(fd)
+}
+
+/// Starts one worker process. It blocks for as long as the system needs to execute a program, a millisecond or so.
+pub(crate) fn start(config: &ProcessConfig) -> io::Result<Started> {
+    let Streams { connection, output, theirs: [socket, stdout, stderr] } = streams()?;
+    let mut command = command(config);
+    command
+        .current_dir(&config.app.path)
+        .env_clear()
+        .envs(environment(config, |name| std::env::var_os(name)))
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        // A group of its own: a worker is killed with all it started, and the terminal's Ctrl-C is for the host alone.
+        .process_group(0);
+    let connection = if uses_socket(&config.runtime) {
+        let dir = tempfile::Builder::new().prefix("ignite-worker-").tempdir()?;
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path)?;
+        command.env(ENV_WORKER_SOCKET, &path);
+        Connection::Listening(listener, dir)
+    } else {
+        command.env(ENV_WORKER_FD, WORKER_FD.to_string());
+        command
+            .fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: WORKER_FD }])
+            .map_err(|collision| io::Error::other(collision.to_string()))?;
+        Connection::Open(connection)
+    };
+    let process = command.spawn()?;
+    // The handle of the standard library is let go: `Child` reaps the process by its id.
+    let child = Child::started(process.id())?;
+    Ok(Started { child, connection, output })
+}
+
+fn uses_socket(runtime: &ProcessRuntime) -> bool {
+    matches!(runtime, ProcessRuntime::Deno { .. } | ProcessRuntime::BinaryBySocket)
+}
+
+fn command(config: &ProcessConfig) -> Command {
+    let entrypoint = config.app.path.join(&config.app.entrypoint);
+    match &config.runtime {
+        ProcessRuntime::Python { python, worker } => {
+            let mut command = Command::new(python);
+            // Isolated and without `site`: nothing of the machine's Python gets into the app.
+            command.args(["-I", "-S", "-X", "utf8"]).arg(worker.join("ignite/_main.py")).arg(&config.app.path);
+            command
+        }
+        ProcessRuntime::Deno { deno, .. } => {
+            let mut command = Command::new(deno);
+            // The bundle carries all it needs: nothing is looked up, neither on the network nor beside it.
+            command.args(["run", "--allow-all", "--no-prompt", "--no-config", "--no-lock", "--no-remote"]);
+            command.args(["--cached-only", "--quiet"]);
+            // V8 then collects before it comes near the limit that the watcher holds.
+            command.arg(format!("--v8-flags=--max-old-space-size={}", config.limits.memory_mb));
+            command.arg(entrypoint);
+            command
+        }
+        ProcessRuntime::Binary | ProcessRuntime::BinaryBySocket => Command::new(entrypoint),
+    }
+}
+
+/// What a worker finds in its environment: the app's own variables above a small fixed set. The variables that carry the
+/// protocol are added afterwards and cannot be replaced.
+fn environment(config: &ProcessConfig, host: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
+    let mut found: Vec<(OsString, OsString)> = vec![
+        ("HOME".into(), "/tmp".into()),
+        ("LANG".into(), "C.UTF-8".into()),
+        ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
+    ];
+    found.extend(INHERITED.iter().filter_map(|name| Some((name.into(), host(name)?))));
+    if let ProcessRuntime::Deno { cache, .. } = &config.runtime {
+        found.push(("DENO_NO_UPDATE_CHECK".into(), "1".into()));
+        found.push(("DENO_DIR".into(), cache.into()));
+        found.push(("NO_COLOR".into(), "1".into()));
+    }
+    found.extend(config.env.iter().filter(|(name, _)| !is_reserved(name)).cloned());
+    found
+}
+
+fn is_reserved(name: &OsStr) -> bool {
+    name == ENV_WORKER_FD || name == ENV_WORKER_SOCKET
+}
+
+/// The program that is started, for messages.
+pub(crate) fn program(config: &ProcessConfig) -> PathBuf {
+    Path::new(command(config).get_program()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use std::sync::Arc;
+
+    use ignite_core_model::Limits;
+    use ignite_runtimes_executor::DiscardLogs;
+
+    use super::*;
+    use crate::config::AppDir;
+
+    #[test]
+    fn the_environment_holds_what_is_declared_and_no_more() {
+        let config = ProcessConfig {
+            app: AppDir { path: "/app".into(), entrypoint: "app".into() },
+            runtime: ProcessRuntime::Binary,
+            limits: Limits::default(),
+            env: vec![("A".into(), "1".into()), (ENV_WORKER_FD.into(), "0".into())],
+            logs: Arc::new(DiscardLogs),
+        };
+        let host = |name: &str| match name {
+            "PATH" => Some("/bin".into()),
+            "SECRET" => Some("x".into()),
+            _ => None,
+        };
+        let found: std::collections::BTreeMap<_, _> = environment(&config, host).into_iter().collect();
+        let text: Vec<_> =
+            found.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect();
+        assert_eq!(text, ["A=1", "HOME=/tmp", "LANG=C.UTF-8", "PATH=/bin"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! Watches how much memory the workers use, and ends the one that is too large.
+//!
+//! `RLIMIT_AS` would be exact, but it counts addresses: Go and V8 reserve far more of them than they use. So resident
+//! memory is looked at, often enough that a worker which allocates for ever is caught within a few dozen megabytes.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::time::Instant;
+
+use crate::child::descendants;
+use crate::process::{KillReason, Process};
+use crate::shared::Shared;
+
+/// Between two looks when nothing runs.
+const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Between two looks when something runs.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks when more than half of the limit is used.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Looks until the executor ends.
+pub(crate) async fn watch(shared: Arc<Shared>) {
+    let limit = u64::from(shared.config.limits.memory_mb) * 1024 * 1024;
+    let mut interval = INTERVAL;
+    loop {
+        tokio::time::sleep(interval).await;
+        let processes = shared.processes().clone();
+        let used = look(&processes, limit, shared.config.limits.memory_mb);
+        shared.stats.resident_bytes.store(used, Ordering::Relaxed);
+        let workers = shared.all_workers();
+        let busy = workers.iter().any(|worker| worker.in_flight() > 0);
+        interval = match (used > limit / 2, busy) {
+            (true, _) => CLOSE_INTERVAL,
+            (false, true) => INTERVAL,
+            (false, false) => IDLE_INTERVAL,
+        };
+        // The host ends what is late by itself; this holds for callers that do not.
+        if let Some(moment) = Instant::now().checked_sub(shared.config.limits.cancel_grace) {
+            for worker in workers {
+                worker.time_out(moment);
+            }
+        }
+    }
+}
+
+/// Adds up what all use; kills the largest where that is too much.
+fn look(processes: &[Arc<Process>], limit: u64, memory_mb: u32) -> u64 {
+    let measure = |size: fn(Pid) -> u64| -> Vec<u64> {
+        processes.iter().map(|process| family(process.child.pid(), size)).collect()
+    };
+    let resident: u64 = measure(resident_bytes).iter().sum();
+    if resident <= limit {
+        return resident;
+    }
+    // Forked workers share pages with their zygote, and each counts them. Only now is the exact figure worth its price.
+    let exact = measure(proportional_bytes);
+    let used = exact.iter().sum();
+    if used > limit
+        && let Some((largest, _)) = processes.iter().zip(&exact).max_by_key(|(_, bytes)| **bytes)
+    {
+        largest.kill(KillReason::Memory { memory_mb });
+    }
+    used
+}
+
+/// What a process and all it started use together.
+fn family(pid: Pid, size: fn(Pid) -> u64) -> u64 {
+    size(pid) + descendants(pid).into_iter().map(size).sum::<u64>()
+}
+
+/// Pages in memory, shared ones in full. 0 for a process that has ended.
+fn resident_bytes(pid: Pid) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{}/statm", pid.as_raw_nonzero())).unwrap_or_default();
+    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+/// Pages in memory, shared ones divided by who shares them. Where the system does not tell, all of them.
+fn proportional_bytes(pid: Pid) -> u64 {
+    let Ok(rollup) = fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero())) else {
+        return resident_bytes(pid);
+    };
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kilobytes: Option<u64> = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok());
+    kilobytes.map_or_else(|| resident_bytes(pid), |kilobytes| kilobytes * 1024)
+}

@@ -1,0 +1,139 @@
+//! The workers that can be invoked, and who waits for one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::shared::{Event, Shared};
+use crate::worker::Worker;
+
+/// Workers and waiters. Whoever comes gets the worker that became free last: its memory is warm, and the others can go
+/// when they are idle for long.
+#[derive(Default)]
+pub(crate) struct Pool {
+    /// Workers that take executions.
+    workers: Vec<Arc<Worker>>,
+    /// Those among them with room for one more; the last one is next.
+    free: Vec<Arc<Worker>>,
+    waiters: VecDeque<oneshot::Sender<Lease>>,
+}
+
+/// Room for one execution on a worker. Dropping it gives the room back.
+pub(crate) struct Lease(Option<Arc<Worker>>);
+
+impl Lease {
+    /// The worker.
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
+        self.0.as_ref().expect("a lease has its worker until `keep` consumes it")
+    }
+
+    /// Keeps the room after this value is gone; [`release`] gives it back.
+    pub(crate) fn keep(mut self) -> Option<Arc<Worker>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(worker) = self.0.take() {
+            release(&worker);
+        }
+    }
+}
+
+/// What [`acquire`] found.
+pub(crate) enum Acquired {
+    /// Room.
+    Now(Lease),
+    /// A place in the line.
+    Later(oneshot::Receiver<Lease>),
+}
+
+/// Finds room for one execution, or a place in the line for it.
+pub(crate) fn acquire(shared: &Shared) -> Acquired {
+    let mut pool = shared.pool();
+    if let Some(worker) = pool.free.last().cloned() {
+        if worker.in_use.fetch_add(1, Ordering::Relaxed) + 1 >= worker.capacity {
+            pool.free.pop();
+        }
+        return Acquired::Now(Lease(Some(worker)));
+    }
+    let (sender, receiver) = oneshot::channel();
+    pool.waiters.retain(|waiter| !waiter.is_closed());
+    pool.waiters.push_back(sender);
+    drop(pool);
+    let _ = shared.events.send(Event::Demand);
+    Acquired::Later(receiver)
+}
+
+/// Gives room on `worker` to whoever waits, or back to the pool.
+pub(crate) fn release(worker: &Arc<Worker>) {
+    let mut pool = worker.shared.pool();
+    if !worker.pooled.load(Ordering::Relaxed) {
+        worker.in_use.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let mut lease = Lease(Some(Arc::clone(worker)));
+    while let Some(waiter) = pool.waiters.pop_front() {
+        match waiter.send(lease) {
+            Ok(()) => return,
+            Err(back) => lease = back,
+        }
+    }
+    // Not by dropping it: that would come here again.
+    lease.0 = None;
+    if worker.in_use.fetch_sub(1, Ordering::Relaxed) >= worker.capacity {
+        pool.free.push(Arc::clone(worker));
+    }
+}
+
+impl Pool {
+    /// Adds a worker that has become ready, and gives its room to those who wait.
+    pub(crate) fn add(&mut self, worker: &Arc<Worker>) {
+        worker.pooled.store(true, Ordering::Relaxed);
+        self.workers.push(Arc::clone(worker));
+        let mut used = 0;
+        while used < worker.capacity {
+            let Some(waiter) = self.waiters.pop_front() else { break };
+            match waiter.send(Lease(Some(Arc::clone(worker)))) {
+                Ok(()) => used += 1,
+                Err(mut back) => back.0 = None,
+            }
+        }
+        worker.in_use.store(used, Ordering::Relaxed);
+        if used < worker.capacity {
+            self.free.push(Arc::clone(worker));
+        }
+    }
+
+    /// Takes a worker out: it gets no more executions. Whether it was in.
+    pub(crate) fn remove(&mut self, worker: &Arc<Worker>) -> bool {
+        self.free.retain(|known| !Arc::ptr_eq(known, worker));
+        self.workers.retain(|known| !Arc::ptr_eq(known, worker));
+        worker.pooled.swap(false, Ordering::Relaxed)
+    }
+
+    /// Everybody who waits is told that no worker will come.
+    pub(crate) fn dismiss(&mut self) {
+        self.waiters.clear();
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.iter().filter(|waiter| !waiter.is_closed()).count()
+    }
+
+    /// The workers that take executions.
+    pub(crate) fn workers(&self) -> &[Arc<Worker>] {
+        &self.workers
+    }
+
+    /// Forgets all workers and waiters.
+    pub(crate) fn clear(&mut self) -> Vec<Arc<Worker>> {
+        self.waiters.clear();
+        self.free.clear();
+        std::mem::take(&mut self.workers)
+    }
+}

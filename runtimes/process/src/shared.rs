@@ -1,0 +1,119 @@
+//! What all parts of one executor share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ignite_core_abi::FRAME_BYTES_MAX;
+use ignite_core_model::ExecutionId;
+use ignite_runtimes_executor::{Health, LogLine, LogSource};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::config::ProcessConfig;
+use crate::pool::Pool;
+use crate::process::{Obituary, Process};
+use crate::supervisor::OnItsWay;
+use crate::worker::Worker;
+use crate::zygote::Zygote;
+
+/// What the supervisor is told.
+pub(crate) enum Event {
+    /// Somebody waits for a worker, or one was retired.
+    Demand,
+    /// A zygote has loaded the handler; it has arrived when this is handled.
+    Zygote(Arc<Zygote>, OnItsWay),
+    /// All processes shall go; none is started any more.
+    Stop,
+}
+
+/// Shared by the executor, its supervisor, its workers and the executions.
+pub(crate) struct Shared {
+    pub(crate) config: ProcessConfig,
+    pub(crate) pool: Mutex<Pool>,
+    pub(crate) health: watch::Sender<Health>,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) handle: Handle,
+    /// Processes that are watched: those that start, serve or are about to end.
+    pub(crate) processes: Mutex<Vec<Arc<Process>>>,
+    /// Workers that are alive, those included that get no more executions.
+    pub(crate) workers: Mutex<Vec<Arc<Worker>>>,
+    pub(crate) draining: AtomicBool,
+    /// Rung when an execution ends while draining.
+    pub(crate) idle: Notify,
+    /// An execution was answered since the supervisor last looked.
+    pub(crate) served: AtomicBool,
+    pub(crate) stats: Stats,
+}
+
+/// Counters for the metrics page.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Answers that came after nobody waited for them.
+    pub(crate) late_results: AtomicU64,
+    /// Resident memory of all processes when it was last looked at, in bytes.
+    pub(crate) resident_bytes: AtomicU64,
+    /// Ends of workers, by [`END_LABELS`].
+    pub(crate) ends: [AtomicU64; END_LABELS.len()],
+    /// Workers started or forked.
+    pub(crate) started: AtomicU64,
+}
+
+/// Why workers end, as metrics name it.
+pub(crate) const END_LABELS: [&str; 8] =
+    ["exit", "signal", "memory", "overdue", "protocol", "start_timeout", "surplus", "unknown"];
+
+impl Stats {
+    pub(crate) fn count_end(&self, obituary: &Obituary) {
+        let label = obituary.label();
+        if let Some(index) = END_LABELS.iter().position(|known| *known == label) {
+            self.ends[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn processes(&self) -> MutexGuard<'_, Vec<Arc<Process>>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Workers that are alive.
+    pub(crate) fn all_workers(&self) -> Vec<Arc<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds a worker that is ready.
+    pub(crate) fn add_worker(&self, worker: &Arc<Worker>) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(worker));
+        self.pool().add(worker);
+    }
+
+    /// Forgets a worker that has ended.
+    pub(crate) fn remove_worker(&self, worker: &Arc<Worker>) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|known| !Arc::ptr_eq(known, worker));
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Longest payload a worker may send, in bytes: room for the longest answer and its headers.
+    pub(crate) fn frame_bytes_max(&self) -> u32 {
+        let answer = self.config.limits.response_bytes_max.saturating_add(1024 * 1024);
+        u32::try_from(answer).unwrap_or(u32::MAX).max(FRAME_BYTES_MAX)
+    }
+
+    /// Says something about the function in its log.
+    pub(crate) fn log(&self, level: &'static str, execution_id: Option<ExecutionId>, message: &str, fields: &str) {
+        self.config.logs.line(LogLine { source: LogSource::Host, level, execution_id, message, fields });
+    }
+
+    /// Takes a process off the list of those that are watched.
+    pub(crate) fn forget(&self, process: &Arc<Process>) {
+        self.processes().retain(|known| !Arc::ptr_eq(known, process));
+    }
+}

@@ -1,0 +1,271 @@
+//! Keeps the processes there should be: one worker always, more while executions wait, none after the end.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ignite_runtimes_executor::Health;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::backoff::Backoff;
+use crate::life::{self, Ended, Role};
+use crate::process::KillReason;
+use crate::shared::{Event, Shared};
+use crate::worker::Worker;
+use crate::zygote::Zygote;
+
+/// A worker beyond the first goes after it has had nothing to do for this long.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Between two looks for idle workers.
+const TICK: Duration = Duration::from_secs(5);
+
+/// After a crash loop a worker must live this long before the app counts as healthy again.
+const PROBATION: Duration = Duration::from_secs(1);
+
+/// How long a zygote may take to go.
+const ZYGOTE_LEAVE_MAX: Duration = Duration::from_secs(1);
+
+/// Runs until [`Event::Stop`] was sent and all processes have ended.
+pub(crate) async fn supervise(shared: Arc<Shared>, mut events: mpsc::UnboundedReceiver<Event>) {
+    let mut supervisor = Supervisor {
+        shared,
+        tasks: JoinSet::new(),
+        zygote: None,
+        by_zygote: false,
+        capacity: None,
+        bases: Counter::default(),
+        forks: Counter::default(),
+        backoff: Backoff::default(),
+        not_before: None,
+        probation_ends: None,
+        failed: None,
+        stopping: false,
+    };
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    supervisor.step();
+    while !(supervisor.stopping && supervisor.tasks.is_empty()) {
+        let wake_at = supervisor.wake_at();
+        tokio::select! {
+            Some(event) = events.recv() => supervisor.on_event(event),
+            Some(ended) = supervisor.tasks.join_next() => supervisor.on_task_end(ended),
+            () = until(wake_at) => {}
+            _ = tick.tick() => supervisor.dismiss_idle(),
+        }
+        supervisor.step();
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    tasks: JoinSet<Ended>,
+    zygote: Option<Arc<Zygote>>,
+    /// This runtime forks its workers; known once the first process is ready.
+    by_zygote: bool,
+    /// Executions each worker can run at once, once known.
+    capacity: Option<u32>,
+    /// Programs that have not become ready.
+    bases: Counter,
+    /// Forks that have not become workers.
+    forks: Counter,
+    backoff: Backoff,
+    not_before: Option<Instant>,
+    probation_ends: Option<Instant>,
+    failed: Option<String>,
+    stopping: bool,
+}
+
+impl Supervisor {
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Demand => {}
+            Event::Zygote(zygote, _on_its_way) => {
+                self.by_zygote = true;
+                self.capacity = Some(zygote.capacity);
+                self.zygote = Some(zygote);
+            }
+            Event::Stop => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        if let Some(zygote) = &self.zygote {
+            zygote.leave();
+            let process = Arc::clone(&zygote.process);
+            // Bounded by the wait; the zygote's own task sees the end.
+            self.shared.handle.spawn(async move {
+                if tokio::time::timeout(ZYGOTE_LEAVE_MAX, process.child.ended()).await.is_err() {
+                    process.kill(KillReason::Surplus);
+                }
+            });
+        }
+        if self.bases.get() > 0 || self.forks.get() > 0 {
+            // Nobody will use what is being loaded. Workers that are ready were asked to go before.
+            let serving = self.shared.all_workers();
+            for process in self.shared.processes().iter() {
+                let is_worker = serving.iter().any(|worker| Arc::ptr_eq(&worker.process, process));
+                let is_zygote = self.zygote.as_ref().is_some_and(|zygote| Arc::ptr_eq(&zygote.process, process));
+                if !is_worker && !is_zygote {
+                    process.kill(KillReason::Surplus);
+                }
+            }
+        }
+    }
+
+    fn on_task_end(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        let ended = ended.unwrap_or_else(|error| {
+            let cause = format!("internal error while serving a worker: {error}");
+            Ended { role: Role::Starting, cause, expected: false, conclusive: false }
+        });
+        if ended.role == Role::Zygote {
+            self.zygote = None;
+        }
+        if self.shared.served.swap(false, Ordering::Relaxed) {
+            self.backoff.served();
+        }
+        if ended.expected || self.stopping {
+            return;
+        }
+        let wait = self.backoff.ended(dice());
+        self.not_before = Some(Instant::now() + wait);
+        let again = match wait.as_millis() {
+            0 => "starting again at once".to_owned(),
+            wait_ms => format!("starting again in {wait_ms} ms"),
+        };
+        self.shared.log("error", None, &format!("{}; {again}", ended.cause), "");
+        if ended.conclusive {
+            self.failed = Some(ended.cause);
+        } else if self.backoff.is_crash_loop() {
+            let ends = self.backoff.ends();
+            self.failed = Some(format!("crash loop, {ends} ends without a served request: {}", ended.cause));
+        }
+        self.probation_ends = None;
+    }
+
+    /// Starts what is missing and says how things stand.
+    fn step(&mut self) {
+        if self.not_before.is_some_and(|moment| moment <= Instant::now()) {
+            self.not_before = None;
+        }
+        if !self.stopping && self.not_before.is_none() {
+            self.fill();
+        }
+        self.say_health();
+    }
+
+    fn fill(&mut self) {
+        let (workers, waiting) = {
+            let pool = self.shared.pool();
+            if let Some(worker) = pool.workers().first() {
+                self.capacity = Some(worker.capacity);
+            }
+            (pool.workers().len(), pool.waiting())
+        };
+        let capacity = self.capacity.unwrap_or(u32::MAX);
+        let workers_max = self.shared.config.limits.max_concurrency.div_ceil(capacity).max(1) as usize;
+        let wanted = (workers + waiting.div_ceil(capacity as usize)).clamp(1, workers_max);
+        match (self.by_zygote, &self.zygote) {
+            (true, Some(zygote)) => {
+                for _ in workers + self.forks.get()..wanted {
+                    let task = life::fork(Arc::clone(&self.shared), Arc::clone(zygote), self.forks.add());
+                    self.tasks.spawn(task);
+                }
+            }
+            (true, None) if self.bases.get() > 0 => {}
+            (true, None) => self.start_base(),
+            (false, _) => {
+                for _ in workers + self.bases.get()..wanted {
+                    self.start_base();
+                }
+            }
+        }
+    }
+
+    fn start_base(&mut self) {
+        self.tasks.spawn(life::start(Arc::clone(&self.shared), self.bases.add()));
+    }
+
+    fn say_health(&mut self) {
+        let ready = !self.shared.pool().workers().is_empty();
+        if ready && self.backoff.is_crash_loop() && !self.shared.served.load(Ordering::Relaxed) {
+            // It looked ready before, and ended.
+            let ends = *self.probation_ends.get_or_insert_with(|| Instant::now() + PROBATION);
+            if ends <= Instant::now() {
+                self.failed = None;
+            }
+        } else if ready {
+            self.failed = None;
+        }
+        let health = match (&self.failed, ready) {
+            _ if self.shared.is_draining() => Health::Draining,
+            (Some(reason), _) => Health::Failed(reason.clone()),
+            (None, true) => Health::Ready,
+            (None, false) => Health::Starting,
+        };
+        if matches!(health, Health::Failed(_)) && !ready {
+            self.shared.pool().dismiss();
+        }
+        self.shared.health.send_if_modified(|known| {
+            let changed = *known != health;
+            *known = health;
+            changed
+        });
+    }
+
+    /// When there is something to do without an event.
+    fn wake_at(&self) -> Option<Instant> {
+        let probation = self.probation_ends.filter(|_| self.failed.is_some());
+        [self.not_before, probation].into_iter().flatten().min()
+    }
+
+    fn dismiss_idle(&self) {
+        let workers: Vec<Arc<Worker>> = self.shared.pool().workers().to_vec();
+        for worker in workers.iter().skip(1) {
+            if worker.idle_for().is_some_and(|idle| idle > IDLE_MAX) {
+                worker.retire();
+            }
+        }
+    }
+}
+
+/// Counts things that are on their way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicUsize>);
+
+/// One of the things counted; dropping it says that it has arrived, or never will.
+#[derive(Debug)]
+pub(crate) struct OnItsWay(Counter);
+
+impl Counter {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn add(&self) -> OnItsWay {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        OnItsWay(self.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A byte of chance. The keys of a new hasher are random; nothing here needs better.
+fn dice() -> u8 {
+    RandomState::new().hash_one(0) as u8
+}

@@ -1,0 +1,181 @@
+//! The executions in flight on one worker, by the id of their frames.
+
+use std::sync::Arc;
+
+use ignite_core_model::ExecutionId;
+use ignite_runtimes_executor::Slot;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::stream::Stream;
+use crate::worker::{Answer, Go};
+
+/// Bits of an id that tell the place in the table; the others count, so that no id comes twice.
+const PLACE_BITS: u32 = 20;
+
+/// An execution in flight.
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    pub(crate) stage: Stage,
+    pub(crate) slot: Slot,
+    pub(crate) execution_id: ExecutionId,
+    pub(crate) deadline: Instant,
+}
+
+/// How far it is.
+pub(crate) enum Stage {
+    /// Somebody waits for the answer.
+    Waiting(oneshot::Sender<Answer>),
+    /// The head has been answered, the body is under way.
+    Streaming(Arc<Stream>),
+    /// Nobody waits any more. The worker has been told and has not yet answered.
+    Abandoned,
+}
+
+/// A worker named an execution it was never given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NeverIssued;
+
+/// The executions in flight, and what that means for their worker.
+pub(crate) struct Table {
+    places: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    sequence: u64,
+    /// Executions that somebody waits for.
+    pub(crate) live: u32,
+    /// One that was cancelled did not stop in time.
+    pub(crate) overdue: bool,
+    /// It gets no more executions.
+    pub(crate) retired: bool,
+    /// It has been sent DRAIN.
+    pub(crate) leaving: bool,
+    /// Its process is gone.
+    pub(crate) ended: bool,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            sequence: 1,
+            live: 0,
+            overdue: false,
+            retired: false,
+            leaving: false,
+            ended: false,
+        }
+    }
+
+    /// Adds an execution; returns its id and how many there are now.
+    pub(crate) fn insert(&mut self, entry: impl FnOnce(u64) -> Entry) -> (u64, u32) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            // A worker's capacity is far below 2³².
+            self.places.len() as u32 - 1
+        });
+        let id = self.sequence << PLACE_BITS | u64::from(place);
+        self.sequence += 1;
+        self.places[place as usize] = Some(entry(id));
+        self.live += 1;
+        (id, (self.places.len() - self.free.len()) as u32)
+    }
+
+    fn place(&self, id: u64) -> Result<usize, NeverIssued> {
+        let place = (id & ((1 << PLACE_BITS) - 1)) as usize;
+        let sequence = id >> PLACE_BITS;
+        if sequence == 0 || sequence >= self.sequence || place >= self.places.len() {
+            return Err(NeverIssued);
+        }
+        Ok(place)
+    }
+
+    /// The execution `id`, `None` if it has ended.
+    pub(crate) fn find(&mut self, id: u64) -> Result<Option<&mut Entry>, NeverIssued> {
+        let place = self.place(id)?;
+        Ok(self.places[place].as_mut().filter(|entry| entry.id == id))
+    }
+
+    /// Takes the execution `id` out, `None` if it has ended before.
+    pub(crate) fn take(&mut self, id: u64) -> Result<Option<Entry>, NeverIssued> {
+        let place = self.place(id)?;
+        let found = self.places[place].take_if(|entry| entry.id == id);
+        if let Some(entry) = &found {
+            // The place is below 2²⁰, as it is in the id.
+            self.free.push(place as u32);
+            if !matches!(entry.stage, Stage::Abandoned) {
+                self.live -= 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes all out.
+    pub(crate) fn take_all(&mut self) -> Vec<Entry> {
+        self.free.clear();
+        self.live = 0;
+        self.places.drain(..).flatten().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// The ids of all.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.places.iter().flatten().map(|entry| entry.id).collect()
+    }
+
+    /// Those that somebody waits for although their deadline was before `moment`.
+    pub(crate) fn late(&self, moment: Instant) -> Vec<u64> {
+        let waits = |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned) && entry.deadline < moment;
+        self.places.iter().flatten().filter(waits).map(|entry| entry.id).collect()
+    }
+
+    /// What the worker does now.
+    pub(crate) fn after_end(&self) -> Go {
+        if self.overdue && self.live == 0 && self.len() > 0 {
+            Go::Kill
+        } else if self.retired && self.len() == 0 {
+            Go::Leave
+        } else {
+            Go::Stay
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    fn add(table: &mut Table) -> u64 {
+        let entry = |id| Entry {
+            id,
+            stage: Stage::Abandoned,
+            slot: Slot::unlimited(),
+            execution_id: ExecutionId::from_parts(0, 0),
+            deadline: Instant::now(),
+        };
+        let (id, _) = table.insert(entry);
+        // The entry begins as one that nobody waits for.
+        table.live -= 1;
+        id
+    }
+
+    #[test]
+    fn places_are_used_again_and_ids_are_not() {
+        let mut table = Table::new();
+        let first = add(&mut table);
+        assert!(table.take(first).unwrap().is_some());
+        let second = add(&mut table);
+        assert_ne!(first, second);
+        assert_eq!((first ^ second) & ((1 << PLACE_BITS) - 1), 0);
+        assert!(table.take(first).unwrap().is_none(), "ended, and not mistaken for the one in its place");
+        assert!(table.find(second).unwrap().is_some());
+        for never in [0, 1, second + 1, second + (1 << PLACE_BITS), u64::MAX] {
+            assert!(table.find(never).is_err(), "{never}");
+        }
+    }
+}
