@@ -1,1 +1,25 @@
-//! The compile worker: plan, run, pack, report.
+//! The compile worker: reads an author's folder, plans, runs the tools, packs the artifact and reports.
+//!
+//! It does not know who asked, and writes nowhere but to the output path and its cache. An author's folder is read once;
+//! tools work on a copy of it. Begin with [`Builder`] and [`CompileRequest`].
+
+mod cache;
+mod compile;
+mod digest;
+mod error;
+mod language;
+mod pack;
+mod request;
+mod scan;
+mod sdk;
+mod session;
+mod settings;
+mod stage;
+mod tools;
+
+pub use compile::{Builder, BuilderConfig, Env};
+pub use error::CompileError;
+pub use ignite_compiler_sandbox::{Cancel, Stream};
+pub use request::{CompileEvent, CompileRequest, Compiled};
+pub use scan::SourceLimits;
+pub use tools::{FoundTool, ToolError};

@@ -1,0 +1,242 @@
+//! The whole way from a folder to an artifact.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ignite_compiler_plan::{KeyBuilder, Mistake, Patterns, Plan, SourceTree, plan};
+use ignite_core_artifact::ManifestHead;
+use ignite_core_model::toolchain::Tool;
+use ignite_core_model::{Digest, Runtime};
+
+use crate::cache::{Cache, Stored, deliver};
+use crate::error::CompileError;
+use crate::language::{self, Context, PackedFile, Payload};
+use crate::pack::pack;
+use crate::request::{CompileEvent, CompileRequest, Compiled};
+use crate::scan::{SourceLimits, manifest_text, scan};
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::tools::{FoundTool, ToolError, Tools};
+
+/// Reads an environment variable. The builder reads no other environment.
+pub type Env = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
+/// What a builder needs.
+#[derive(Clone)]
+pub struct BuilderConfig {
+    /// The cache of the product; the builder keeps to `compile` in it. An absolute path.
+    pub cache_dir: PathBuf,
+    /// The environment: where tools are, how registries are reached.
+    pub env: Env,
+    /// How large an author's folder may be.
+    pub limits: SourceLimits,
+}
+
+/// Compiles. It can be shared between threads; compiles of one folder wait for each other.
+pub struct Builder {
+    cache: Cache,
+    env: Env,
+    tools: Tools,
+    limits: SourceLimits,
+}
+
+/// Changes when this crate makes something else from the same sources, so that no old artifact is taken for it.
+const REVISION: &str = "1";
+
+impl Builder {
+    /// A builder. Nothing is written until something is compiled.
+    #[must_use]
+    pub fn new(config: BuilderConfig) -> Self {
+        let cache = Cache::new(config.cache_dir.join("compile"));
+        let tools = Tools::new(config.env.clone(), cache.path("tools.json"));
+        Self { cache, env: config.env, tools, limits: config.limits }
+    }
+
+    /// Finds a tool of the pinned version.
+    ///
+    /// # Errors
+    /// When there is none; with what was looked at, and how to get one.
+    pub fn find_tool(&self, tool: Tool) -> Result<FoundTool, ToolError> {
+        self.tools.find(tool)
+    }
+
+    /// Compiles a folder to an artifact. This blocks; `events` is called from this thread.
+    ///
+    /// Nothing is written but the cache and `request.out`, which is replaced in one step and only when all went well.
+    ///
+    /// # Errors
+    /// [`CompileError`]; what was at `request.out` is still there.
+    pub fn compile(
+        &self,
+        request: &CompileRequest,
+        events: &mut dyn FnMut(CompileEvent<'_>),
+    ) -> Result<Compiled, CompileError> {
+        let started = Instant::now();
+        let source = Source::open(request)?;
+        let settings = Settings::read(source.manifest.as_deref(), request)?;
+        let tree = source.tree(&settings.patterns, &self.limits)?;
+        let plan = plan(&tree, &settings.wishes)?;
+        let tools = language::tools(&plan, &tree, &self.tools)?;
+        let key = key(&plan, &settings, &tools, request);
+        let log = self.cache.log(key)?;
+        if !request.no_cache
+            && let Some((file, stored)) = self.cache.find_artifact(key)
+        {
+            match deliver(&file, stored.digest, &request.out) {
+                Ok(()) => {
+                    let cached = vec!["everything".to_owned()];
+                    return Ok(compiled(request, stored, started, cached, log));
+                }
+                Err(Some(error)) => return Err(error),
+                // It is damaged, and made anew.
+                Err(None) => self.cache.forget_artifact(key),
+            }
+        }
+
+        let mut session = Session::new(events, &request.cancel, request.time_max, log)?;
+        let context = Context {
+            cache: &self.cache,
+            env: &self.env,
+            root: &source.root,
+            tree: &tree,
+            plan: &plan,
+            tools: &tools,
+            finder: &self.tools,
+            no_cache: request.no_cache,
+        };
+        let mut payload = language::build(&context, &mut session)?;
+        add_included(&mut payload, &settings.patterns, &source.root, &tree, plan.runtime);
+        let head = head(&plan, settings, &tools, &mut payload);
+        let (file, written) = pack(&self.cache, head, &payload.files, request.compression)?;
+        drop(payload);
+        let stored = Stored { digest: written.digest, bytes: written.bytes, manifest: written.manifest };
+        let kept = self.cache.store_artifact(key, &file, &stored)?;
+        deliver(&kept, stored.digest, &request.out).map_err(|error| {
+            error.unwrap_or_else(|| CompileError::Cache {
+                path: kept.clone(),
+                cause: std::io::Error::other("the stored artifact is damaged"),
+            })
+        })?;
+        let (cached, log) = session.finish();
+        Ok(compiled(request, stored, started, cached, log))
+    }
+}
+
+fn compiled(request: &CompileRequest, stored: Stored, started: Instant, cached: Vec<String>, log: PathBuf) -> Compiled {
+    Compiled {
+        artifact: request.out.clone(),
+        digest: stored.digest,
+        bytes: stored.bytes,
+        manifest: stored.manifest,
+        elapsed: started.elapsed(),
+        cached,
+        log,
+    }
+}
+
+/// What is to be compiled, as it lies on disk.
+struct Source {
+    root: PathBuf,
+    manifest: Option<String>,
+    /// The one file that counts, when a file was named.
+    only: Option<String>,
+    /// The output, if it lies among the sources.
+    out: Option<PathBuf>,
+}
+
+impl Source {
+    fn open(request: &CompileRequest) -> Result<Self, CompileError> {
+        let path = &request.source;
+        let Ok(canonical) = path.canonicalize() else { return Err(CompileError::NoSource { path: path.clone() }) };
+        if canonical.is_dir() {
+            let manifest = manifest_text(&canonical)?;
+            let folder = request.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let out = folder.canonicalize().ok().zip(request.out.file_name()).map(|(folder, name)| folder.join(name));
+            return Ok(Self { root: canonical, manifest, only: None, out });
+        }
+        let name = canonical.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        match (name, canonical.parent()) {
+            (Some(name), Some(folder)) if name.ends_with(".wasm") => {
+                Ok(Self { root: folder.to_owned(), manifest: None, only: Some(name), out: None })
+            }
+            _ => Err(Mistake::new(format!("{} is a file, and an app is a folder", path.display()))
+                .next("name the folder it lies in")
+                .into()),
+        }
+    }
+
+    fn tree(&self, patterns: &Patterns, limits: &SourceLimits) -> Result<SourceTree, CompileError> {
+        match &self.only {
+            None => scan(&self.root, patterns, self.out.as_deref(), limits),
+            Some(name) => one_file(&self.root, name),
+        }
+    }
+}
+
+fn one_file(root: &Path, name: &str) -> Result<SourceTree, CompileError> {
+    let path = root.join(name);
+    let read = || {
+        let mut file = fs::File::open(&path)?;
+        crate::digest::of(&mut file)
+    };
+    let (digest, size) = read().map_err(|cause| CompileError::Source { path: path.clone(), cause })?;
+    let file = ignite_compiler_plan::SourceFile { path: name.to_owned(), size, executable: false, digest, text: None };
+    Ok(SourceTree::new(vec![file]))
+}
+
+/// Of everything that decides what comes out; computed without running a tool.
+fn key(plan: &Plan, settings: &Settings, tools: &[FoundTool], request: &CompileRequest) -> Digest {
+    let mut key = KeyBuilder::new("artifact 1")
+        .with("revision", REVISION)
+        .with("runtime", plan.runtime.as_str())
+        .with("target", plan.target.as_str())
+        .with("kind", plan.kind.as_str())
+        .with("entry", &plan.entry)
+        .with("source", plan.source.as_bytes())
+        .with("settings", settings.declared())
+        .with("compression", request.compression.as_str())
+        .with("machine", std::env::consts::ARCH)
+        .with_option("sdk", language::sdk_key(plan).map(|digest| digest.to_hex()));
+    for found in tools {
+        key = key.with(found.tool.as_str(), found.version.to_string());
+    }
+    key.finish()
+}
+
+fn head(plan: &Plan, settings: Settings, tools: &[FoundTool], payload: &mut Payload) -> ManifestHead {
+    let toolchain: BTreeMap<String, String> =
+        tools.iter().map(|found| (found.tool.as_str().to_owned(), found.version.to_string())).collect();
+    ManifestHead {
+        runtime: plan.runtime,
+        target: plan.target,
+        kind: plan.kind,
+        entrypoint: plan.entrypoint.clone(),
+        abi: ignite_core_abi::ABI_VERSION,
+        name: settings.name,
+        toolchain,
+        source: plan.source,
+        limits: settings.limits,
+        env: settings.env,
+        dependencies: std::mem::take(&mut payload.dependencies),
+    }
+}
+
+/// Packs the files an author asks for by name beside what was compiled. Python packs the whole folder anyway.
+fn add_included(payload: &mut Payload, patterns: &Patterns, root: &Path, tree: &SourceTree, runtime: Runtime) {
+    if runtime == Runtime::Python || !patterns.has_includes() {
+        return;
+    }
+    for file in tree.files().iter().filter(|file| patterns.includes(&file.path)) {
+        if !payload.files.iter().any(|packed| packed.path == file.path) {
+            payload.files.push(PackedFile {
+                path: file.path.clone(),
+                content: root.join(&file.path),
+                executable: file.executable,
+            });
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Go: a copy with the SDK beside it, tidied and built into one static program.
+
+use ignite_compiler_plan::go::{SDK_MODULE, SDK_VERSION, module_file};
+use ignite_core_artifact::Dependency;
+use ignite_core_model::toolchain::Tool;
+
+use super::{Context, PackedFile, Payload};
+use crate::cache::made;
+use crate::error::CompileError;
+use crate::sdk;
+use crate::session::{Run, Session};
+use crate::stage::Stage;
+
+pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<Payload, CompileError> {
+    let go = context.tool(Tool::Go)?;
+    let (work, lock) = context.cache.locked("work", context.work_key(), &session.wait())?;
+    let (app, sdk_folder) = (work.join("app"), work.join("sdk"));
+    let mut stage = Stage::of(context.root, context.tree);
+    if !context.tree.has("go.mod") {
+        stage = stage.with("go.mod", module_file(&go.version.to_string()));
+    }
+    stage.sync(&app)?;
+    // Beside the copy, so that the relative path in the program's build information is the same for everyone.
+    Stage::of_sdk(sdk::GO).sync(&sdk_folder)?;
+    session.show(&app, "");
+    session.show(&sdk_folder, "ignite/");
+
+    let command = |args: &[&str]| {
+        let mut run = Run::new(&go.path, &app).args(args.iter().copied());
+        run = run.envs(context.network_env()).envs(context.pass(&[
+            "HOME",
+            "PATH",
+            "GOPROXY",
+            "GOSUMDB",
+            "GONOSUMDB",
+            "GONOPROXY",
+            "GOPRIVATE",
+            "GOINSECURE",
+            "GOAUTH",
+            "GOENV",
+        ]));
+        for (name, folder) in [("GOCACHE", "go/build"), ("GOMODCACHE", "go/mod"), ("GOPATH", "go/path")] {
+            run = run.env(name, context.cache.folder(folder)?);
+        }
+        for (name, value) in [
+            ("GOFLAGS", "-mod=mod -modcacherw"),
+            ("GOTOOLCHAIN", "local"),
+            ("GOWORK", "off"),
+            ("GOOS", "linux"),
+            ("GOARCH", "amd64"),
+            ("GOAMD64", "v1"),
+            ("CGO_ENABLED", "0"),
+            ("GOTELEMETRY", "off"),
+        ] {
+            run = run.env(name, value);
+        }
+        Ok::<Run, CompileError>(run)
+    };
+    session.run(
+        "go mod edit",
+        &command(&[
+            "mod",
+            "edit",
+            &format!("-dropreplace={SDK_MODULE}"),
+            &format!("-require={SDK_MODULE}@{SDK_VERSION}"),
+            &format!("-replace={SDK_MODULE}=../sdk"),
+        ])?,
+    )?;
+    session.run_hinted("go mod tidy", &command(&["mod", "tidy"])?, &tidy_hint)?;
+    let out = made(work.join("out"))?.join("app");
+    let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
+    let build = command(&["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
+    session.run_hinted("go build", &build.arg(&out).arg(package), &build_hint)?;
+
+    let sums = std::fs::read_to_string(app.join("go.sum")).unwrap_or_default();
+    let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable: true };
+    Ok(Payload { files: vec![file], dependencies: dependencies(&sums), locks: vec![lock] })
+}
+
+fn tidy_hint(lines: &[String]) -> Option<String> {
+    let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    if has("GOTOOLCHAIN=local") {
+        return Some("lower the `go` line of go.mod: the toolchain is pinned".to_owned());
+    }
+    if has("is not in std") {
+        return Some("an import path without a domain is Go's own library; check its spelling".to_owned());
+    }
+    has("cannot find module providing package")
+        .then(|| "check the import path, and that the module can be downloaded".to_owned())
+}
+
+fn build_hint(lines: &[String]) -> Option<String> {
+    let wrong_handler = |line: &String| line.contains("ignite.Handler") || line.contains("argument to ignite.Start");
+    lines
+        .iter()
+        .any(wrong_handler)
+        .then(|| "a handler is `func(payload []byte, ctx *ignite.Context) ([]byte, error)`".to_owned())
+}
+
+/// The modules that `go.sum` has contents of.
+fn dependencies(sums: &str) -> Vec<Dependency> {
+    let mut found: Vec<Dependency> = sums
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (name, version) = (words.next()?, words.next()?);
+            // The other lines are of modules of which only go.mod was read.
+            (!version.ends_with("/go.mod")).then(|| Dependency {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                digest: None,
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_with_contents_are_listed() {
+        let sums = "a.b/c v1.0.0 h1:x=\na.b/c v1.0.0/go.mod h1:y=\nd.e/f v0.1.0/go.mod h1:z=\n";
+        let found = dependencies(sums);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].version.as_str()), ("a.b/c", "v1.0.0"));
+    }
+}

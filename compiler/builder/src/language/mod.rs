@@ -1,0 +1,126 @@
+//! The five languages: which tools, which steps, which files.
+
+mod component;
+mod deno;
+mod go;
+mod python;
+mod rust;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ignite_compiler_plan::{KeyBuilder, Plan, SourceTree};
+use ignite_core_artifact::Dependency;
+use ignite_core_model::Runtime;
+use ignite_core_model::toolchain::Tool;
+
+use crate::cache::Cache;
+use crate::compile::Env;
+use crate::error::CompileError;
+use crate::session::Session;
+use crate::tools::{FoundTool, Tools};
+
+/// What a language needs to know of a compile.
+pub(crate) struct Context<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) env: &'a Env,
+    /// The author's folder, without links in its path.
+    pub(crate) root: &'a Path,
+    pub(crate) tree: &'a SourceTree,
+    pub(crate) plan: &'a Plan,
+    pub(crate) tools: &'a [FoundTool],
+    pub(crate) finder: &'a Tools,
+    pub(crate) no_cache: bool,
+}
+
+/// What goes into an artifact.
+#[derive(Debug, Default)]
+pub(crate) struct Payload {
+    pub(crate) files: Vec<PackedFile>,
+    pub(crate) dependencies: Vec<Dependency>,
+    /// Held until the files are packed, since another compile may change them.
+    pub(crate) locks: Vec<crate::cache::Lock>,
+}
+
+/// A file to pack.
+#[derive(Debug)]
+pub(crate) struct PackedFile {
+    /// Its path in the artifact.
+    pub(crate) path: String,
+    /// Where its content is.
+    pub(crate) content: PathBuf,
+    pub(crate) executable: bool,
+}
+
+impl Context<'_> {
+    pub(crate) fn tool(&self, tool: Tool) -> Result<&FoundTool, CompileError> {
+        self.tools
+            .iter()
+            .find(|found| found.tool == tool)
+            .ok_or_else(|| CompileError::Answer { step: tool.to_string(), cause: "it was not looked for".to_owned() })
+    }
+
+    /// The key of the folder in which this author's folder is worked on.
+    pub(crate) fn work_key(&self) -> ignite_core_model::Digest {
+        let root = self.root.as_os_str().as_encoded_bytes();
+        KeyBuilder::new("work 1").with("root", root).with("runtime", self.plan.runtime.as_str()).finish()
+    }
+
+    /// Those of these variables that are set.
+    pub(crate) fn pass(&self, names: &[&str]) -> Vec<(OsString, OsString)> {
+        let set = |name: &&str| (self.env)(name).filter(|value| !value.is_empty()).map(|value| (name.into(), value));
+        names.iter().filter_map(set).collect()
+    }
+
+    /// What every tool needs to reach registries from where this machine is.
+    pub(crate) fn network_env(&self) -> Vec<(OsString, OsString)> {
+        self.pass(&[
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+        ])
+    }
+}
+
+/// The tools this plan needs.
+pub(crate) fn tools(plan: &Plan, tree: &SourceTree, tools: &Tools) -> Result<Vec<FoundTool>, CompileError> {
+    match plan.runtime {
+        Runtime::Python => python::tools(tree, tools),
+        Runtime::Go => Ok(vec![tools.find(Tool::Go)?]),
+        Runtime::Deno => Ok(vec![tools.find(Tool::Deno)?]),
+        Runtime::Rust => rust::tools(plan.target, tools),
+        Runtime::Component => Ok(Vec::new()),
+    }
+}
+
+/// What the artifact depends on besides sources and tools.
+pub(crate) fn sdk_key(plan: &Plan) -> Option<ignite_core_model::Digest> {
+    match plan.runtime {
+        Runtime::Go => Some(crate::sdk::digest(crate::sdk::GO)),
+        Runtime::Deno => Some(crate::sdk::digest(crate::sdk::DENO)),
+        Runtime::Rust => {
+            let sdk = crate::sdk::digest(crate::sdk::RUST);
+            Some(KeyBuilder::new("rust sdk 1").with("sdk", sdk.as_bytes()).with("seed", rust::lock::SEED).finish())
+        }
+        // The worker brings the SDK of Python; a component brings its own.
+        Runtime::Python | Runtime::Component => None,
+    }
+}
+
+/// Runs the steps.
+pub(crate) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<Payload, CompileError> {
+    match context.plan.runtime {
+        Runtime::Python => python::build(context, session),
+        Runtime::Go => go::build(context, session),
+        Runtime::Deno => deno::build(context, session),
+        Runtime::Rust => rust::build(context, session),
+        Runtime::Component => component::build(context),
+    }
+}

@@ -1,0 +1,68 @@
+//! What of a user's own Cargo configuration counts: where packages come from, and nothing about how they are built.
+//!
+//! A user's `~/.cargo/config.toml` may set flags, linkers, wrappers and profiles, and the same source would then compile
+//! to something else for every user. The tables that name registries and mirrors are copied, the others are not. A
+//! `.cargo/config.toml` in the author's folder is part of the source and counts as it is.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item};
+
+use crate::compile::Env;
+use crate::error::CompileError;
+use crate::tools::write_whole;
+
+const COPIED: [&str; 5] = ["registries", "registry", "source", "net", "http"];
+/// Largest configuration that is read, in bytes.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Writes what counts into Cargo's home in the cache.
+pub(super) fn write(env: &Env, home: &Path) -> Result<(), CompileError> {
+    let path = home.join("config.toml");
+    let text = copied(&user_config(env).unwrap_or_default());
+    if fs::read_to_string(&path).unwrap_or_default() == text {
+        return Ok(());
+    }
+    write_whole(&path, text.as_bytes()).map_err(|cause| CompileError::Cache { path, cause })
+}
+
+fn user_config(env: &Env) -> Option<String> {
+    let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("CARGO_HOME").or_else(|| Some(set("HOME")?.join(".cargo")))?;
+    let path = home.join("config.toml");
+    let fits = fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= CONFIG_BYTES_MAX);
+    fits.then(|| fs::read_to_string(path).ok())?
+}
+
+fn copied(text: &str) -> String {
+    // What Cargo itself could not read is no configuration.
+    let Ok(mut document) = text.parse::<DocumentMut>() else { return String::new() };
+    document.as_table_mut().retain(|name, _| COPIED.contains(&name));
+    document.to_string()
+}
+
+/// The tokens of registries, by the variables Cargo reads them from. Only what fetches gets them.
+pub(super) fn credentials(env: &Env) -> Vec<(OsString, OsString)> {
+    let text = user_config(env).unwrap_or_default();
+    let Ok(document) = text.parse::<DocumentMut>() else { return Vec::new() };
+    let names = document.get("registries").and_then(Item::as_table_like);
+    let names =
+        names.map(|table| table.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()).unwrap_or_default();
+    let variables =
+        names.iter().map(|name| format!("CARGO_REGISTRIES_{}_TOKEN", name.to_uppercase().replace('-', "_")));
+    variables.filter_map(|name| Some((name.clone().into(), env(&name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_packages_come_from_is_copied() {
+        let text = "[build]\nrustflags = [\"-C\", \"target-cpu=native\"]\n[source.crates-io]\nreplace-with = \"mirror\"\n[profile.release]\nlto = \"fat\"\n";
+        assert_eq!(copied(text), "[source.crates-io]\nreplace-with = \"mirror\"\n");
+        assert_eq!(copied("[build\n"), "");
+    }
+}

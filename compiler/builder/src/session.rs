@@ -1,0 +1,227 @@
+//! One compile under way: runs steps, tells of them, keeps what they write.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ignite_compiler_sandbox::{Cancel, Place, Step, StepError, StepLimits, Stream, run};
+
+use crate::cache::Wait;
+use crate::error::CompileError;
+use crate::request::CompileEvent;
+
+/// Lines of a failed step that its error repeats.
+const REPEATED_LINES_MAX: usize = 200;
+/// Bytes of an answer that one of our own scripts may give.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+pub(crate) struct Session<'a> {
+    events: &'a mut dyn FnMut(CompileEvent<'_>),
+    cancel: &'a Cancel,
+    until: Instant,
+    limit: Duration,
+    log_path: PathBuf,
+    log: Option<BufWriter<File>>,
+    /// What is replaced in lines: folders of the copy, by what the author calls them.
+    replaced: Vec<(String, String)>,
+    cached: Vec<String>,
+}
+
+/// A process to run, before its bounds are known.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) place: Place,
+}
+
+impl Run {
+    pub(crate) fn new(program: impl Into<PathBuf>, cwd: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), cwd: cwd.into(), place: Place::Open }
+    }
+
+    pub(crate) fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn envs(mut self, pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        self.env.extend(pairs);
+        self
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        events: &'a mut dyn FnMut(CompileEvent<'_>),
+        cancel: &'a Cancel,
+        limit: Duration,
+        log_path: PathBuf,
+    ) -> Result<Self, CompileError> {
+        let file = File::create(&log_path).map_err(|cause| CompileError::Cache { path: log_path.clone(), cause })?;
+        let until = Instant::now() + limit;
+        let log = Some(BufWriter::new(file));
+        Ok(Self { events, cancel, until, limit, log_path, log, replaced: Vec::new(), cached: Vec::new() })
+    }
+
+    /// How long to wait for another compile.
+    pub(crate) fn wait(&self) -> Wait<'a> {
+        Wait { until: self.until, limit: self.limit, cancel: Some(self.cancel) }
+    }
+
+    /// From now on, lines show `folder` as `shown`; the longest folder is to be named first.
+    pub(crate) fn show(&mut self, folder: &Path, shown: &str) {
+        if let Some(folder) = folder.to_str() {
+            self.replaced.push((format!("{folder}/"), shown.to_owned()));
+        }
+    }
+
+    /// Notes that the result of a step is at hand.
+    pub(crate) fn cached(&mut self, step: &str) {
+        self.cached.push(step.to_owned());
+        (self.events)(CompileEvent::Started { step });
+        (self.events)(CompileEvent::Finished { step, elapsed: Duration::ZERO, cached: true });
+    }
+
+    /// Runs a step whose lines are for the author.
+    pub(crate) fn run(&mut self, step: &str, what: &Run) -> Result<(), CompileError> {
+        self.run_hinted(step, what, &|_| None)
+    }
+
+    /// The same; `hint` may tell from the lines of a failure what to do next.
+    pub(crate) fn run_hinted(
+        &mut self,
+        step: &str,
+        what: &Run,
+        hint: &dyn Fn(&[String]) -> Option<String>,
+    ) -> Result<(), CompileError> {
+        let mut last = VecDeque::new();
+        let replaced = std::mem::take(&mut self.replaced);
+        let done = self.start(step, what, &mut |session, stream, line| {
+            let line = shown(line, &replaced);
+            session.tell(step, stream, &line);
+            if last.len() == REPEATED_LINES_MAX {
+                last.pop_front();
+            }
+            last.push_back(line);
+        });
+        self.replaced = replaced;
+        match done? {
+            exit if exit.success() => Ok(()),
+            exit => {
+                let output: Vec<String> = last.into();
+                let hint = hint(&output);
+                Err(CompileError::Step { step: step.to_owned(), exit, output, hint, log: self.log_path.clone() })
+            }
+        }
+    }
+
+    /// Runs a step whose standard output is an answer for us; only its standard error is for the author.
+    pub(crate) fn ask(&mut self, step: &str, what: &Run) -> Result<String, CompileError> {
+        let mut answer = String::new();
+        let mut last = Vec::new();
+        let done = self.start(step, what, &mut |session, stream, line| {
+            if stream == Stream::Stderr {
+                session.tell(step, stream, line);
+                last.push(line.to_owned());
+            } else if answer.len() + line.len() < ANSWER_BYTES_MAX {
+                answer.push_str(line);
+                answer.push('\n');
+            }
+        })?;
+        if done.success() {
+            return Ok(answer);
+        }
+        Err(CompileError::Step {
+            step: step.to_owned(),
+            exit: done,
+            output: last,
+            hint: None,
+            log: self.log_path.clone(),
+        })
+    }
+
+    fn start(
+        &mut self,
+        step: &str,
+        what: &Run,
+        on_line: &mut dyn FnMut(&mut Self, Stream, &str),
+    ) -> Result<ignite_compiler_sandbox::Exit, CompileError> {
+        self.wait().check()?;
+        (self.events)(CompileEvent::Started { step });
+        let limits = StepLimits {
+            wall_time: self.until.saturating_duration_since(Instant::now()),
+            line_bytes_max: 64 * 1024,
+            ..StepLimits::default()
+        };
+        let step_to_run = Step {
+            program: what.program.clone(),
+            args: what.args.clone(),
+            env: what.env.clone(),
+            cwd: what.cwd.clone(),
+            place: what.place.clone(),
+            limits,
+        };
+        self.note(&format!("$ {step}"));
+        let cancel = self.cancel;
+        let done = run(&step_to_run, cancel, &mut |stream, line| on_line(self, stream, line));
+        let done = done.map_err(|cause| match cause {
+            StepError::TimedOut { .. } => CompileError::TimedOut { limit: self.limit },
+            StepError::Cancelled => CompileError::Cancelled,
+            cause => CompileError::Run { step: step.to_owned(), cause },
+        })?;
+        if done.lines_dropped > 0 {
+            self.tell(step, Stream::Stderr, &format!("… and {} more lines", done.lines_dropped));
+        }
+        self.note(&format!("{step}: {} after {:.1} s", done.exit, done.elapsed.as_secs_f64()));
+        if done.exit.success() {
+            (self.events)(CompileEvent::Finished { step, elapsed: done.elapsed, cached: false });
+        }
+        Ok(done.exit)
+    }
+
+    fn tell(&mut self, step: &str, stream: Stream, line: &str) {
+        self.note(line);
+        (self.events)(CompileEvent::Line { step, stream, line });
+    }
+
+    /// Keeps a line. A log that cannot be written is no reason to fail a compile, but there is no use in going on.
+    fn note(&mut self, line: &str) {
+        if self.log.as_mut().is_some_and(|log| writeln!(log, "{line}").is_err()) {
+            self.log = None;
+        }
+    }
+
+    /// Ends the log, and tells which steps were at hand and where the log is.
+    pub(crate) fn finish(mut self) -> (Vec<String>, PathBuf) {
+        if let Some(log) = &mut self.log {
+            let _ = log.flush();
+        }
+        (self.cached, self.log_path)
+    }
+}
+
+fn shown(line: &str, replaced: &[(String, String)]) -> String {
+    let mut line = line.to_owned();
+    for (folder, name) in replaced {
+        if line.contains(folder.as_str()) {
+            line = line.replace(&format!("file://{folder}"), name).replace(folder.as_str(), name);
+        }
+    }
+    line
+}
