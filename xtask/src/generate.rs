@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::examples::Example;
 use crate::log::say;
 use crate::process::run;
 use crate::tidy;
 use crate::toolchains;
 use crate::workspace::Workspace;
 
+const LOCK_MAX: Duration = Duration::from_secs(5 * 60);
 const GENERATE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// `generate`.
@@ -25,6 +27,13 @@ pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<boo
     tidy::write_edges(workspace)?;
     toolchains::install(workspace)?;
     workspace.claim_target(&tidy::Metadata::load(workspace)?.member_names())?;
+    say("the examples' lock files: they follow the SDK's dependencies");
+    for example in Example::load_all(workspace)?.iter().filter(|example| example.folder.join("Cargo.toml").is_file()) {
+        let mut update = workspace.cargo();
+        // Adds and removes what has changed, and leaves all other versions alone.
+        update.current_dir(&example.folder).args(["update", "--quiet", "--workspace"]);
+        run(update, LOCK_MAX)?;
+    }
     say("golden files and documents, by the tests that hold them");
     let mut test = workspace.cargo();
     test.args(["test", "--workspace", "--all-targets", "--release", "--no-fail-fast"]);

@@ -120,9 +120,7 @@ fn format(context: &Context, examples: &[Example], log: &mut Log) -> Result<Coun
     let mut counts = Counts::default();
     for arguments in [&["format", "--check", "."][..], &["check", "."]] {
         let mut ruff = context.workspace.command(&context.tools.ruff);
-        // With the settings of the SDK: the examples are its showcase.
-        let settings = context.workspace.root.join("runtimes/python/pyproject.toml");
-        ruff.current_dir(&root).args(arguments).arg("--no-cache").arg("--config").arg(settings);
+        ruff.current_dir(&root).args(arguments).arg("--no-cache");
         counts += check(ruff, CHECK_MAX)?;
     }
     counts += go::format(context, &root, log)?;

@@ -1,0 +1,4 @@
+import { start } from "ignite";
+import { handler } from "./handler.ts";
+
+start(handler);
