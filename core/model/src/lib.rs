@@ -1,17 +1,24 @@
 //! The words of the product as types: names, ids, digests, limits, the app manifest and the classes of faults.
 //!
 //! Everything here is parsed once, at the door, and is valid ever after. This crate knows no file, clock or socket.
-//! Begin with [`Runtime`] and [`Limits`].
+//! Begin with [`AppManifest`], [`Runtime`] and [`Limits`].
 
 mod digest;
 mod fault;
 mod limits;
+mod manifest;
 mod names;
 mod runtime;
+mod tier;
 pub mod toolchain;
 
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
 pub use limits::Limits;
+pub use manifest::{
+    AppManifest, ImageSettings, MANIFEST_FILE, MANIFEST_TEXT_BYTES_MAX, ManifestError, ManifestErrors, ScalingSettings,
+    json_schema,
+};
 pub use names::{AppName, ExecutionId, FunctionId, NameError, OrganizationId};
 pub use runtime::{ArtifactKind, Runtime, Target, UnknownWord};
+pub use tier::{Resources, Tier};

@@ -18,6 +18,9 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Longest time between two parts of a request body. `IGNITE_BODY_IDLE_MS`, 10 s; → 408.
     pub body_idle_timeout: Duration,
+    /// Longest time between two parts of a streamed response, while the caller takes them. `IGNITE_STREAM_IDLE_MS`, 60 s; the
+    /// answer is broken off.
+    pub stream_idle_timeout: Duration,
     /// Longest response body that is not streamed, in bytes. `IGNITE_RESPONSE_BYTES_MAX`, 20 MiB; → 502.
     pub response_bytes_max: usize,
     /// Executions at once in this instance. `IGNITE_MAX_CONCURRENCY`, 16.
@@ -49,6 +52,7 @@ impl Default for Limits {
             header_bytes_max: 32 * 1024,
             header_timeout: Duration::from_secs(10),
             body_idle_timeout: Duration::from_secs(10),
+            stream_idle_timeout: Duration::from_secs(60),
             response_bytes_max: 20 * 1024 * 1024,
             max_concurrency: 16,
             queue_max: 160,
