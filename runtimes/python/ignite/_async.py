@@ -182,12 +182,11 @@ class AsyncWorker:
                     now, rest = rest[:room], rest[room:]
                     execution.credit -= len(now)
                     self._send(encode_chunk(number, now, end=False))
-                if synchronous:
-                    # A generator that never waits would keep the loop from the other executions, and from a cancel.
-                    await asyncio.sleep(0)
-        except BaseException:
+                # The part leaves now, and a generator that never waits does not keep the loop from the other
+                # executions or from a cancel.
+                await asyncio.sleep(0)
+        finally:
             await self._close(number, parts)
-            raise
         self._send(encode_chunk(number, b"", end=True) if begun else result_head(number, prefix, 0, end=True))
 
     async def _wait_for_credit(self, execution: _Execution) -> None:
@@ -199,7 +198,7 @@ class AsyncWorker:
                 execution.room = None
 
     async def _close(self, number: int, parts: Any) -> None:
-        """Lets the generator of a stream that broke off clean up."""
+        """Lets the generator of a stream that broke off clean up; closes a file that was streamed."""
         try:
             if hasattr(parts, "aclose"):
                 await parts.aclose()

@@ -100,6 +100,9 @@ class Connection:
                 self._receive_large(self.large, flags)
                 return
             rest = len(self.data) - self.at
+            if not rest:
+                # A long request is not kept while the next one is waited for.
+                self.data, self.at = b"", 0
             if self.total - rest > RECEIVE_BYTES:
                 # A long frame is gathered in one place: growing by each piece would copy it over and over.
                 self.large = bytearray(self.total)

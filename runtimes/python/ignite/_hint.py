@@ -22,13 +22,15 @@ def register() -> None:
 
     It cannot be decided yet: the handler imports this package before it defines anything.
     """
-    if ENV_WORKER_FD not in os.environ and ENV_WORKER_SOCKET not in os.environ:
-        atexit.register(_say_if_handler_was_run)
-
-
-def _say_if_handler_was_run() -> None:
     main = sys.modules.get("__main__")
+    # Asked now: the interpreter takes `__file__` away before exit functions run.
     script = getattr(main, "__file__", None)
+    if script and ENV_WORKER_FD not in os.environ and ENV_WORKER_SOCKET not in os.environ:
+        atexit.register(_say_if_handler_was_run, main, os.path.relpath(script))
+
+
+def _say_if_handler_was_run(main: object, script: str) -> None:
     # A file that imports `ignite.testing` is a test of its own handler and has said what it wants to do.
-    if script and callable(getattr(main, "handler", None)) and "ignite.testing" not in sys.modules:
-        say(os.path.basename(script), os.path.dirname(os.path.relpath(script)) or ".")
+    if callable(getattr(main, "handler", None)) and "ignite.testing" not in sys.modules:
+        folder, program = os.path.split(script)
+        say(program, folder or ".")

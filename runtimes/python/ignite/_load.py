@@ -38,7 +38,7 @@ def load(folder: str, entrypoint: str) -> Handler:
     Raises `LoadError` where that fails in any way.
     """
     path = os.path.normpath(os.path.join(folder, entrypoint))
-    if not os.path.isfile(path):
+    if not path.startswith(f"{folder}/") or not os.path.isfile(path):
         raise LoadError("entrypoint_missing", f"{entrypoint}: there is no such file in the app")
     module = _import_file(folder, path, entrypoint)
     handler = module.__dict__.get("handler")

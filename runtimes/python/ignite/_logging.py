@@ -68,6 +68,7 @@ def install() -> None:
         else:
             # Level and logger travel beside the message, so that it need not say them again.
             plain = {"{": "{message}", "$": "$message"}.get(options.get("style", "%"), "%(message)s")
+            ours.setFormatter(None)
             original(**{"format": plain, **options, "handlers": [ours], "force": True})
 
     basic_config.__doc__ = original.__doc__

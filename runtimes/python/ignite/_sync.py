@@ -80,6 +80,7 @@ class SyncWorker:
                 connection.receive()
             elif frame[0] == INVOKE:
                 self._execute(frame)
+                del frame
                 while self.waiting:
                     self._execute(self.waiting.pop(0))
                 if self.draining:
@@ -154,9 +155,8 @@ class SyncWorker:
                     connection.send(encode_chunk(number, now, end=False))
                 self.poll()
                 self._stop_if_cancelled()
-        except BaseException:
+        finally:
             self._close(parts)
-            raise
         flush_output()
         if begun:
             connection.send(encode_chunk(number, b"", end=True))
@@ -174,7 +174,7 @@ class SyncWorker:
             raise HandlerCancelled("the execution was cancelled")
 
     def _close(self, parts: Any) -> None:
-        """Lets the generator of a stream that broke off clean up."""
+        """Lets the generator of a stream that broke off clean up; closes a file that was streamed."""
         try:
             if hasattr(parts, "close"):
                 parts.close()

@@ -152,7 +152,7 @@ def _import_late(name: str) -> None:
 
 def _get_ready(connection: Connection, max_concurrency: int) -> Connection:
     """Sends READY, and is a zygote where the process can be forked; returns in each child what it serves on."""
-    wanted = os.environ.get(ENV_ZYGOTE) != "0"
+    wanted = os.environ.pop(ENV_ZYGOTE, "") != "0"
     threads = count_threads()
     zygote = wanted and threads == 1
     # What the import has made is not looked at again, and its pages stay shared with those who are forked.

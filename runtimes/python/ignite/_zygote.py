@@ -114,7 +114,8 @@ class Zygote:
 
     def _become_worker(self, sock: int, stdout: int, stderr: int) -> Connection:
         _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, self.child_handler)
+        # None stands for a handler that was not set from Python and cannot be set again from there.
+        _signal.signal(_signal.SIGCHLD, self.child_handler or _signal.SIG_DFL)
         for descriptor in (self.wake_receiver, self.wake_sender, *self.received):
             os.close(descriptor)
         self.connection.sock.close()

@@ -26,6 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 SECONDS_MAX = 30.0
 
+type Files = Path | dict[str, str] | str
+
 HELLO, INVOKE, CANCEL, CREDIT, DRAIN = 1, 2, 3, 4, 5
 READY, INIT_ERROR, RESULT, CHUNK, ERROR, LOG, BYE = 16, 17, 18, 19, 20, 21, 22
 FORK, FORKED, EXITED = 32, 33, 34
@@ -274,15 +276,17 @@ class Case(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.home)
         shutil.copytree(ROOT / "ignite", cls.home / "ignite", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def app(self, files: dict[str, str] | str) -> Path:
-        """A folder with these files; a text alone is its handler.py."""
+    def app(self, files: Files) -> Path:
+        """A folder with these files; a text alone is its handler.py, and a path is a folder that stands."""
+        if isinstance(files, Path):
+            return files
         folder = Path(tempfile.mkdtemp(prefix="app-", dir=self.home))
         for name, text in ({"handler.py": files} if isinstance(files, str) else files).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(textwrap.dedent(text))
         return folder
 
-    def start(self, files: dict[str, str] | str, *, greeting: bytes | None = None, **environment: str) -> Worker:
+    def start(self, files: Files, *, greeting: bytes | None = None, **environment: str) -> Worker:
         """Starts a worker and sends HELLO."""
         folder = self.app(files)
         ours, theirs = socket.socketpair()
@@ -298,19 +302,19 @@ class Case(unittest.TestCase):
         worker.send(hello() if greeting is None else greeting)
         return worker
 
-    def serve(self, files: dict[str, str] | str, **options: Any) -> Worker:
+    def serve(self, files: Files, **options: Any) -> Worker:
         """A worker that serves by itself, ready."""
         worker = self.start(files, IGNITE_ZYGOTE="0", **options)
         self.assertEqual(0, worker.expect(READY).zygote)
         return worker
 
-    def zygote(self, files: dict[str, str] | str, **options: Any) -> Worker:
+    def zygote(self, files: Files, **options: Any) -> Worker:
         """A zygote, ready."""
         worker = self.start(files, **options)
         self.assertEqual(1, worker.expect(READY).zygote)
         return worker
 
-    def fork(self, files: dict[str, str] | str, **options: Any) -> Child:
+    def fork(self, files: Files, **options: Any) -> Child:
         """A worker forked by a zygote."""
         return self.fork_from(self.zygote(files, **options))
 
@@ -320,7 +324,7 @@ class Case(unittest.TestCase):
         self.addCleanup(child.close)
         return child
 
-    def refuse(self, files: dict[str, str] | str, **options: Any) -> Got:
+    def refuse(self, files: Files, **options: Any) -> Got:
         """The INIT_ERROR of a worker that cannot load its handler; the worker has exited."""
         worker = self.start(files, **options)
         got = worker.expect(INIT_ERROR)
@@ -333,6 +337,3 @@ class Case(unittest.TestCase):
         worker.expect_closed()
         self.assertEqual(70, worker.wait())
         self.assertIn("ignite: the host sent ", worker.read("stderr"))
-
-
-__all__ = [name for name in globals() if not name.startswith("_")]

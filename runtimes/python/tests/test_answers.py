@@ -44,6 +44,13 @@ EVERYTHING = """
     class Strange(Exception):
         def __str__(self): raise RuntimeError("no")
 
+    def case_own_loop(payload, ctx):
+        import asyncio
+        async def inner():
+            await asyncio.sleep(0)
+            return b"inner"
+        return asyncio.run(inner())
+
     def case_raise(payload, ctx): raise ValueError("größer als 3")
     def case_surrogate_error(payload, ctx): raise ValueError("\\ud800")
     def case_strange(payload, ctx): raise Strange
@@ -86,7 +93,7 @@ EVERYTHING = """
         os.waitpid(pid, 0)
         return b"from the worker"
     def case_environment(payload, ctx):
-        return sorted(name for name in os.environ if name.startswith("IGNITE_") and name != "IGNITE_ZYGOTE")
+        return sorted(name for name in os.environ if name.startswith("IGNITE_"))
     def case_cancelled(payload, ctx):
         if not payload:
             return ctx.cancelled
@@ -113,6 +120,7 @@ BODIES = {
     "typed": (b"", "application/problem+json", b'{"a":1}'),
     "json_none": (b"", "application/json", b"null"),
     "awaitable": (b"", "application/octet-stream", b"later"),
+    "own_loop": (b"", "application/octet-stream", b"inner"),
     "fork": (b"", "text/plain; charset=utf-8", b"5"),
     "fork_return": (b"", "application/octet-stream", b"from the worker"),
     "environment": (b"", "application/json", b"[]"),

@@ -1,4 +1,4 @@
-"""The codec against the golden frames of `core/abi`, in the direction that a worker needs, and the driver in the other."""
+"""The codec against the golden frames of `core/abi`, in a worker's direction; the driver in the other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import unittest
 
 import driver
 from driver import ROOT, frame, header_block, hello, invoke
+
 from ignite import _frames
 
 GOLDEN = ROOT.parents[1] / "core/abi/golden/frames.json"

@@ -269,6 +269,20 @@ class GeneratorHandlers(Case):
             last = worker.expect(CHUNK, 1)
             self.assertEqual((b"", True), (last.body, last.end))
 
+    def test_a_file_is_streamed_and_closed(self) -> None:
+        for define in ("def", "async def"):
+            worker = self.serve(f"""
+                file = open(__file__, "rb")
+                {define} handler(payload, ctx):
+                    return str(file.closed) if file.closed else file
+            """)
+            worker.send(invoke(1))
+            body = worker.expect(RESULT, 1).body
+            while not (chunk := worker.expect(CHUNK, 1)).end:
+                body += chunk.body
+            self.assertIn(b"handler(payload, ctx)", body)
+            self.assertEqual(b"True", worker.call().body)
+
     def test_a_request_that_comes_early_waits_for_the_stream(self) -> None:
         worker = self.serve(
             "def handler(payload, ctx):\n    yield payload * 2\n", greeting=hello(window=3, concurrency=2)
