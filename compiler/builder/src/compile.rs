@@ -197,7 +197,7 @@ fn key(plan: &Plan, settings: &Settings, tools: &[FoundTool], request: &CompileR
         .with("kind", plan.kind.as_str())
         .with("entry", &plan.entry)
         .with("source", plan.source.as_bytes())
-        .with("settings", settings.declared())
+        .with("settings", settings.key().as_bytes())
         .with("compression", request.compression.as_str())
         .with("machine", std::env::consts::ARCH)
         .with_option("sdk", language::sdk_key(plan).map(|digest| digest.to_hex()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ignite_compiler_plan::{
     Mistake, Patterns, SourceFile, SourceTree, TEXT_BYTES_MAX, is_never_packed, is_own_file, wants_text,
 };
-use ignite_core_model::Digest;
+use ignite_core_model::{Digest, MANIFEST_TEXT_BYTES_MAX};
 use ignore::{DirEntry, WalkBuilder};
 
 use crate::digest;
@@ -37,8 +37,8 @@ pub(crate) fn manifest_text(root: &Path) -> Result<Option<String>, CompileError>
     let path = root.join(ignite_compiler_plan::MANIFEST_FILE);
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(metadata) if metadata.len() > TEXT_BYTES_MAX => {
-            Err(too_big("ignite.toml", format!("it has more than {TEXT_BYTES_MAX} bytes")))
+        Ok(metadata) if metadata.len() > MANIFEST_TEXT_BYTES_MAX as u64 => {
+            Err(too_big("ignite.toml", format!("it has more than {MANIFEST_TEXT_BYTES_MAX} bytes")))
         }
         _ => fs::read_to_string(&path).map(Some).map_err(|cause| CompileError::Source { path, cause }),
     }

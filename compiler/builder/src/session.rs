@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
     /// From now on, lines show `folder` as `shown`; the longest folder is to be named first.
     pub(crate) fn show(&mut self, folder: &Path, shown: &str) {
         if let Some(folder) = folder.to_str() {
-            self.replaced.push((format!("{folder}/"), shown.to_owned()));
+            self.replaced.push((folder.to_owned(), shown.to_owned()));
         }
     }
 
@@ -220,8 +220,28 @@ fn shown(line: &str, replaced: &[(String, String)]) -> String {
     let mut line = line.to_owned();
     for (folder, name) in replaced {
         if line.contains(folder.as_str()) {
-            line = line.replace(&format!("file://{folder}"), name).replace(folder.as_str(), name);
+            line = line.replace(&format!("file://{folder}/"), name).replace(&format!("{folder}/"), name);
+            let bare = if name.is_empty() { "." } else { name.trim_end_matches('/') };
+            line = line.replace(folder.as_str(), bare);
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_files_as_the_author_does() {
+        let replaced = [("/c/work/app".to_owned(), String::new()), ("/c/work/sdk".to_owned(), "ignite/".to_owned())];
+        for (line, expected) in [
+            ("    at file:///c/work/app/main.ts:1:2", "    at main.ts:1:2"),
+            ("/c/work/app/src/lib.rs:3 and /c/work/sdk/mod.ts", "src/lib.rs:3 and ignite/mod.ts"),
+            ("Compiling hello (/c/work/app)", "Compiling hello (.)"),
+            ("/c/work/other", "/c/work/other"),
+        ] {
+            assert_eq!(shown(line, &replaced), expected);
+        }
+    }
 }

@@ -5,8 +5,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::mistake::{Mistake, Mistakes};
 
-/// The author's manifest.
-pub const MANIFEST_FILE: &str = "ignite.toml";
+pub use ignite_core_model::MANIFEST_FILE;
 
 /// Names that never enter an artifact, at any depth.
 const NEVER_PACKED: [&str; 6] = [".git", "node_modules", "__pycache__", "target", ".venv", ".env"];
