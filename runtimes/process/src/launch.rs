@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use ignite_core_abi::{ENV_WORKER_FD, ENV_WORKER_SOCKET};
@@ -20,6 +21,9 @@ use crate::config::{ProcessConfig, ProcessRuntime};
 
 /// The worker's descriptor of the socket: the first after the standard streams.
 const WORKER_FD: i32 = 3;
+
+/// Tells the Python worker which module holds the handler.
+const ENV_PYTHON_ENTRYPOINT: &str = "IGNITE_ENTRYPOINT";
 
 /// Passed on from the host's own environment where it is set; a function needs them to find programs and the time.
 const INHERITED: [&str; 3] = ["PATH", "TZ", "TMPDIR"];
@@ -113,11 +117,29 @@ pub(crate) fn start(config: &ProcessConfig) -> io::Result<Started> {
             .map_err(|collision| io::Error::other(collision.to_string()))?;
         Connection::Open(connection)
     };
-    let process = command.spawn()?;
+    let process = spawn(&mut command)?;
     // The handle of the standard library is let go: `Child` reaps the process by its id.
     let child = Child::started(process.id())?;
     Ok(Started { child, connection, output })
 }
+
+/// Starts the program, again if it is busy. A program that was just written is "busy" while any process that was forked
+/// in that moment still holds the descriptor it was written by, which ends when that process executes its own program.
+fn spawn(command: &mut Command) -> io::Result<std::process::Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES_MAX => {
+                tries += 1;
+                std::thread::sleep(BUSY_WAIT);
+            }
+            result => return result,
+        }
+    }
+}
+
+const BUSY_TRIES_MAX: u32 = 50;
+const BUSY_WAIT: Duration = Duration::from_millis(5);
 
 fn uses_socket(runtime: &ProcessRuntime) -> bool {
     matches!(runtime, ProcessRuntime::Deno { .. } | ProcessRuntime::BinaryBySocket)
@@ -155,17 +177,23 @@ fn environment(config: &ProcessConfig, host: impl Fn(&str) -> Option<OsString>) 
         ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
     ];
     found.extend(INHERITED.iter().filter_map(|name| Some((name.into(), host(name)?))));
-    if let ProcessRuntime::Deno { cache, .. } = &config.runtime {
-        found.push(("DENO_NO_UPDATE_CHECK".into(), "1".into()));
-        found.push(("DENO_DIR".into(), cache.into()));
-        found.push(("NO_COLOR".into(), "1".into()));
+    match &config.runtime {
+        ProcessRuntime::Python { .. } => {
+            found.push((ENV_PYTHON_ENTRYPOINT.into(), config.app.entrypoint.clone().into()));
+        }
+        ProcessRuntime::Deno { cache, .. } => {
+            found.push(("DENO_NO_UPDATE_CHECK".into(), "1".into()));
+            found.push(("DENO_DIR".into(), cache.into()));
+            found.push(("NO_COLOR".into(), "1".into()));
+        }
+        ProcessRuntime::Binary | ProcessRuntime::BinaryBySocket => {}
     }
     found.extend(config.env.iter().filter(|(name, _)| !is_reserved(name)).cloned());
     found
 }
 
 fn is_reserved(name: &OsStr) -> bool {
-    name == ENV_WORKER_FD || name == ENV_WORKER_SOCKET
+    name == ENV_WORKER_FD || name == ENV_WORKER_SOCKET || name == ENV_PYTHON_ENTRYPOINT
 }
 
 /// The program that is started, for messages.

@@ -18,6 +18,7 @@ mod memory;
 mod output;
 mod pool;
 mod process;
+mod python_worker;
 mod reader;
 mod reply;
 mod shared;
@@ -29,3 +30,4 @@ mod zygote;
 
 pub use config::{AppDir, ProcessConfig, ProcessRuntime};
 pub use executor::{ProcessExecutor, StartError};
+pub use python_worker::install_python_worker;

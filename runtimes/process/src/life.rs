@@ -180,7 +180,8 @@ async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameRe
         max_concurrency: shared.config.limits.max_concurrency,
     };
     // Where the socket is closed already, reading says so.
-    let _ = link.send(Flush::Now, |out| hello.encode(out));
+    let _ = link.send(Flush::Together, |out| hello.encode(out));
+    let _ = link.flush().await;
     loop {
         let (header, payload) = match reader.next().await {
             Ok(Incoming::Frame(header, payload)) => (header, payload),

@@ -91,18 +91,27 @@ impl Link {
             self.more.notified().await;
             // Everybody who is ready adds theirs first.
             tokio::task::yield_now().await;
-            loop {
-                {
-                    let mut waiting = self.lock();
-                    if waiting.bytes.is_empty() {
-                        waiting.told = false;
-                        break;
-                    }
-                    std::mem::swap(&mut waiting.bytes, &mut batch);
+            self.write_waiting(&mut batch).await?;
+        }
+    }
+
+    /// Writes what waits, for a connection whose [`Link::write_loop`] does not run yet.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        self.write_waiting(&mut Vec::new()).await
+    }
+
+    async fn write_waiting(&self, batch: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if waiting.bytes.is_empty() {
+                    waiting.told = false;
+                    return Ok(());
                 }
-                self.write_all(&batch).await?;
-                clear(&mut batch);
+                std::mem::swap(&mut waiting.bytes, batch);
             }
+            self.write_all(batch).await?;
+            clear(batch);
         }
     }
 

@@ -75,17 +75,38 @@ pub(crate) fn release(worker: &Arc<Worker>) {
         worker.in_use.fetch_sub(1, Ordering::Relaxed);
         return;
     }
-    let mut lease = Lease(Some(Arc::clone(worker)));
-    while let Some(waiter) = pool.waiters.pop_front() {
-        match waiter.send(lease) {
-            Ok(()) => return,
-            Err(back) => lease = back,
-        }
+    if worker.in_doubt.load(Ordering::Relaxed) > 0 {
+        worker.in_use.fetch_sub(1, Ordering::Relaxed);
+        return;
     }
-    // Not by dropping it: that would come here again.
-    lease.0 = None;
+    if pool.hand_over(worker) {
+        return;
+    }
     if worker.in_use.fetch_sub(1, Ordering::Relaxed) >= worker.capacity {
         pool.free.push(Arc::clone(worker));
+    }
+}
+
+/// An execution on `worker` did not end in time: until it has, or the worker is retired, the worker gets no more. Were it
+/// stuck, what is sent to it now would be lost as well.
+pub(crate) fn doubt(worker: &Arc<Worker>) {
+    let mut pool = worker.shared.pool();
+    worker.in_doubt.fetch_add(1, Ordering::Relaxed);
+    pool.free.retain(|known| !Arc::ptr_eq(known, worker));
+}
+
+/// An execution that did not end in time has ended.
+pub(crate) fn trust(worker: &Arc<Worker>) {
+    let mut pool = worker.shared.pool();
+    if worker.in_doubt.fetch_sub(1, Ordering::Relaxed) > 1 || !worker.pooled.load(Ordering::Relaxed) {
+        return;
+    }
+    while worker.in_use.load(Ordering::Relaxed) < worker.capacity {
+        if !pool.hand_over(worker) {
+            pool.free.push(Arc::clone(worker));
+            return;
+        }
+        worker.in_use.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -95,17 +116,25 @@ impl Pool {
         worker.pooled.store(true, Ordering::Relaxed);
         self.workers.push(Arc::clone(worker));
         let mut used = 0;
-        while used < worker.capacity {
-            let Some(waiter) = self.waiters.pop_front() else { break };
-            match waiter.send(Lease(Some(Arc::clone(worker)))) {
-                Ok(()) => used += 1,
-                Err(mut back) => back.0 = None,
-            }
+        while used < worker.capacity && self.hand_over(worker) {
+            used += 1;
         }
         worker.in_use.store(used, Ordering::Relaxed);
         if used < worker.capacity {
             self.free.push(Arc::clone(worker));
         }
+    }
+
+    /// Gives room on `worker`, which the caller counts, to the first who still waits. Whether anybody did.
+    fn hand_over(&mut self, worker: &Arc<Worker>) -> bool {
+        while let Some(waiter) = self.waiters.pop_front() {
+            match waiter.send(Lease(Some(Arc::clone(worker)))) {
+                Ok(()) => return true,
+                // Not by dropping it: that would give the room back.
+                Err(mut back) => back.0 = None,
+            }
+        }
+        false
     }
 
     /// Takes a worker out: it gets no more executions. Whether it was in.

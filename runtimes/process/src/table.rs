@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     pub(crate) slot: Slot,
     pub(crate) execution_id: ExecutionId,
     pub(crate) deadline: Instant,
+    /// It did not end in time, and its worker is in doubt for it.
+    pub(crate) in_doubt: bool,
 }
 
 /// How far it is.
@@ -157,6 +159,7 @@ mod tests {
             slot: Slot::unlimited(),
             execution_id: ExecutionId::from_parts(0, 0),
             deadline: Instant::now(),
+            in_doubt: false,
         };
         let (id, _) = table.insert(entry);
         // The entry begins as one that nobody waits for.

@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) in_use: AtomicU32,
     /// Whether the pool hands it out; changed under the pool's lock only.
     pub(crate) pooled: AtomicBool,
+    /// Executions that did not end in time and have not ended yet; changed under the pool's lock only.
+    pub(crate) in_doubt: AtomicU32,
     table: Mutex<Table>,
     /// Milliseconds after `born` when it was last used.
     used_ms: AtomicU64,
@@ -71,6 +73,7 @@ impl Worker {
             capacity,
             in_use: AtomicU32::new(0),
             pooled: AtomicBool::new(false),
+            in_doubt: AtomicU32::new(0),
             table: Mutex::new(Table::new()),
             used_ms: AtomicU64::new(0),
             born: Instant::now(),
@@ -95,8 +98,14 @@ impl Worker {
             return Err(Refused(Box::new(invocation)));
         }
         let Invocation { function_id, organization_id, method, path, query, headers, body, slot, .. } = invocation;
-        let (id, in_flight) =
-            table.insert(|id| Entry { id, stage: Stage::Waiting(sender), slot, execution_id, deadline });
+        let (id, in_flight) = table.insert(|id| Entry {
+            id,
+            stage: Stage::Waiting(sender),
+            slot,
+            execution_id,
+            deadline,
+            in_doubt: false,
+        });
         drop(table);
         if self.is_single() {
             self.process.output.begin(execution_id);
@@ -270,8 +279,11 @@ impl Worker {
             self.shared.served.store(true, Ordering::Relaxed);
         }
         let outcome = outcome(&entry);
-        let Entry { stage, slot, .. } = entry;
+        let Entry { stage, slot, in_doubt, .. } = entry;
         pool::release(self);
+        if in_doubt {
+            pool::trust(self);
+        }
         drop(slot);
         match (stage, outcome) {
             (Stage::Waiting(sender), Outcome::Answered(answer)) => drop(sender.send(answer)),
@@ -317,7 +329,12 @@ impl Worker {
             }
             entry.stage = Stage::Abandoned;
             let late = Instant::now() >= entry.deadline;
+            entry.in_doubt = late;
             table.live -= 1;
+            if late {
+                // The table stays locked, so that the execution cannot end between the two.
+                pool::doubt(self);
+            }
             if self.shared.is_draining() {
                 CancelReason::Shutdown
             } else if late {

@@ -1,4 +1,5 @@
 //! An executor with the fake worker, and what tests ask of it.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
