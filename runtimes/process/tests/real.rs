@@ -1,4 +1,4 @@
-//! The executor with the workers of Python and Deno, as a host runs them. What functions can do is told by
+//! The executor with the workers of Python, Deno and Go, as a host runs them. What functions can do is told by
 //! `tests/cases`; here it is how their processes live.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -21,8 +21,12 @@ use tokio::time::Instant;
 
 /// The tool as the product finds it. `cargo xtask test` installs what is missing.
 fn tool(tool: Tool) -> PathBuf {
+    tool_answering(tool, "--version")
+}
+
+fn tool_answering(tool: Tool, question: &str) -> PathBuf {
     let answers = |path: &PathBuf| {
-        let output = Command::new(path).arg("--version").output().ok().filter(|output| output.status.success());
+        let output = Command::new(path).arg(question).output().ok().filter(|output| output.status.success());
         output.is_some_and(|output| toolchain::parse_version(tool, &String::from_utf8_lossy(&output.stdout)).is_some())
     };
     let found = toolchain::candidates(tool, &|name| std::env::var_os(name)).into_iter().find(answers);
@@ -51,6 +55,21 @@ impl App {
         Self::start(dir, "main.js", &source, runtime, limit).await
     }
 
+    async fn go(source: &str, limit: impl FnOnce(&mut Limits)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../go").canonicalize().unwrap();
+        let module = format!("module app\n\ngo 1.26\n\nrequire ignite v0.0.0\n\nreplace ignite => {}\n", sdk.display());
+        fs::write(dir.path().join("go.mod"), module).unwrap();
+        fs::write(dir.path().join("main.go"), source).unwrap();
+        let built = Command::new(tool_answering(Tool::Go, "version"))
+            .args(["build", "-o", "app", "."])
+            .current_dir(&dir)
+            .env("CGO_ENABLED", "0")
+            .status();
+        assert!(built.unwrap().success());
+        Self::launch(dir, "app", ProcessRuntime::Binary, limit).await
+    }
+
     async fn start(
         dir: tempfile::TempDir,
         entrypoint: &str,
@@ -59,6 +78,15 @@ impl App {
         limit: impl FnOnce(&mut Limits),
     ) -> Self {
         fs::write(dir.path().join(entrypoint), source).unwrap();
+        Self::launch(dir, entrypoint, runtime, limit).await
+    }
+
+    async fn launch(
+        dir: tempfile::TempDir,
+        entrypoint: &str,
+        runtime: ProcessRuntime,
+        limit: impl FnOnce(&mut Limits),
+    ) -> Self {
         let logs = Arc::new(Logs::default());
         let mut limits = Limits::default();
         limit(&mut limits);
@@ -238,5 +266,81 @@ async fn deno_is_ended_at_its_memory_limit() {
     let app = App::deno(DENO, |limits| limits.memory_mb = 192).await;
     let error = app.call("grow").await.unwrap_err();
     assert_eq!(error, InvokeError::MemoryLimit { memory_mb: 192 });
+    assert_eq!(app.call("echo").await.unwrap(), "echo");
+}
+
+const GO: &str = r#"
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"ignite"
+)
+
+func handler(payload []byte, ctx *ignite.Context) ([]byte, error) {
+	switch string(payload) {
+	case "pid":
+		return []byte(fmt.Sprint(os.Getpid())), nil
+	case "wait":
+		time.Sleep(150 * time.Millisecond)
+		return []byte("waited"), nil
+	case "obey":
+		<-ctx.Context().Done()
+		return nil, ctx.Context().Err()
+	case "deaf":
+		time.Sleep(time.Hour)
+	case "panic":
+		panic("oh no")
+	case "crash":
+		go func() { panic("in a goroutine") }()
+		time.Sleep(time.Hour)
+	case "grow":
+		var held [][]byte
+		for {
+			part := make([]byte, 1<<20)
+			for n := range part {
+				part[n] = 1
+			}
+			held = append(held, part)
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return payload, nil
+}
+
+func main() { ignite.Start(handler) }
+"#;
+
+#[tokio::test]
+async fn go_answers_many_at_once_and_is_replaced_when_it_must_be() {
+    let app = App::go(GO, |limits| limits.memory_mb = 192).await;
+    let pid = app.call("pid").await.unwrap();
+    for answer in join_all((0..16).map(|_| app.call("wait"))).await {
+        assert_eq!(answer.unwrap(), "waited");
+    }
+    let timed_out = |body: &'static str| {
+        let mut call = invocation("/", "", Bytes::from_static(body.as_bytes()));
+        call.deadline = Instant::now() + Duration::from_millis(100);
+        call
+    };
+    assert!(app.fake.with_deadline(timed_out("obey")).await.is_none());
+    let error = app.call("panic").await.unwrap_err();
+    let InvokeError::Handler { kind, .. } = &error else { panic!("{error}") };
+    assert_eq!(kind, "panic");
+    assert_eq!(app.call("pid").await.unwrap(), pid, "neither costs the worker");
+
+    // What goes on although it was cancelled costs its worker, but no sibling.
+    let (sibling, deaf) = tokio::join!(app.call("wait"), app.fake.with_deadline(timed_out("deaf")));
+    assert_eq!(sibling.unwrap(), "waited");
+    assert!(deaf.is_none());
+    let next = app.call("pid").await.unwrap();
+    assert_ne!(next, pid);
+
+    let cause = app.call("crash").await.unwrap_err().to_string();
+    assert!(cause.contains("exited with code 2; last on stderr:"), "{cause}");
+    assert_eq!(app.call("grow").await.unwrap_err(), InvokeError::MemoryLimit { memory_mb: 192 });
     assert_eq!(app.call("echo").await.unwrap(), "echo");
 }
