@@ -1,11 +1,11 @@
 //! The macro as a function from tokens to tokens and mistakes.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Error, ItemFn, ReturnType, Type};
+use syn::{Error, ItemFn, ReturnType, Safety, Type};
 
-use crate::signature::{Mistakes, parameter_types};
+use crate::signature::{Mistakes, is_entry, parameter_types};
 
 /// The kind of target the handler stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream, place: Place) ->
     mistakes.in_signature(&function.sig);
     match parameter_types(&function.sig) {
         Some(parameters) if mistakes.all.is_empty() => (finished(&function, parameters, place), Vec::new()),
-        _ => (unfinished(&item, place), mistakes.all),
+        _ => (unfinished(&without_mistakes(function).to_token_stream(), place), mistakes.all),
     }
 }
 
@@ -46,6 +46,17 @@ fn unfinished(item: &TokenStream, place: Place) -> TokenStream {
     quote!(#item #main)
 }
 
+/// The function without what was told to be a mistake and would make the compiler tell it again.
+fn without_mistakes(mut function: ItemFn) -> ItemFn {
+    function.attrs.retain(|attribute| !is_entry(attribute));
+    let signature = &mut function.sig;
+    (signature.constness, signature.safety, signature.abi) = (None, Safety::Default, None);
+    if signature.ident == "main" {
+        signature.ident = Ident::new("handler", signature.ident.span());
+    }
+    function
+}
+
 fn finished(function: &ItemFn, [request, context]: [&Type; 2], place: Place) -> TokenStream {
     let name = &function.sig.ident;
     // At the author's words, so that a wrong type is shown there; resolved as the macro's, so that no lint of the author's
@@ -57,13 +68,19 @@ fn finished(function: &ItemFn, [request, context]: [&Type; 2], place: Place) -> 
         ReturnType::Type(_, output) => at(output.span()),
         ReturnType::Default => at(name.span()),
     };
-    let into_outcome = quote_spanned!(output=> ::ignite::__private::Output::into_outcome);
+    // The value gets a name, so that the compiler, which points at arguments, points at the author's type.
+    let into_outcome = quote_spanned!(output=> ::ignite::__private::Output::into_outcome(output));
     let call = quote!(#name(#give_request(request), #give_context(context)));
     let handler = if function.sig.asyncness.is_some() {
-        let asynchronous = quote_spanned!(at(name.span())=> ::ignite::__private::asynchronous);
-        quote!(#asynchronous(|request, context| async move { #into_outcome(#call.await) }))
+        quote_spanned!(at(name.span())=> ::ignite::__private::asynchronous(|request, context| async move {
+            let output = #call.await;
+            #into_outcome
+        }))
     } else {
-        quote!(::ignite::__private::synchronous(|request, context| #into_outcome(#call)))
+        quote!(::ignite::__private::synchronous(|request, context| {
+            let output = #call;
+            #into_outcome
+        }))
     };
     let main = match place {
         Place::Binary => quote!(fn main()),

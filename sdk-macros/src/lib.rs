@@ -1,6 +1,6 @@
 //! The attribute macro of the Rust SDK, `#[ignite::main]`.
 //!
-//! The shell here reads the environment and turns tokens around; [`expand`] is the macro, a function of its arguments. It
+//! The shell here reads the environment and turns tokens around; `expand` is the macro, a function of its arguments. It
 //! knows the shape of a handler and nothing of frames or components: what it writes calls `ignite::__private`.
 
 mod expand;
@@ -11,7 +11,7 @@ use proc_macro::TokenStream;
 
 /// Makes a function the handler that the host calls.
 ///
-/// ```ignore
+/// ```text
 /// use ignite::prelude::*;
 ///
 /// #[ignite::main]

@@ -39,15 +39,12 @@ impl Mistakes {
 
     /// Attributes that make a program or a test of the function, as this one does.
     pub(crate) fn in_attributes(&mut self, attributes: &[Attribute]) {
-        for attribute in attributes {
-            let Some(last) = attribute.path().segments.last() else { continue };
-            if last.ident == "main" || last.ident == "test" {
-                let name: String = attribute.path().to_token_stream().to_string().split_whitespace().collect();
-                let message = format!(
-                    "`#[{name}]` and `#[ignite::main]` exclude each other: take `#[{name}]` away, the runtime is brought along"
-                );
-                self.at(attribute, &message);
-            }
+        for attribute in attributes.iter().filter(|attribute| is_entry(attribute)) {
+            let name: String = attribute.path().to_token_stream().to_string().split_whitespace().collect();
+            let message = format!(
+                "`#[{name}]` and `#[ignite::main]` exclude each other: take `#[{name}]` away, the runtime is brought along"
+            );
+            self.at(attribute, &message);
         }
     }
 
@@ -125,6 +122,11 @@ impl Mistakes {
             ReturnType::Type(..) => {}
         }
     }
+}
+
+/// Whether an attribute makes a program or a test of a function.
+pub(crate) fn is_entry(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|last| last.ident == "main" || last.ident == "test")
 }
 
 /// The types of the two parameters, which a signature without mistakes has.

@@ -16,6 +16,7 @@ impl Context {
         Self(execution)
     }
 
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn execution(&self) -> &Arc<Execution> {
         &self.0
     }

@@ -1,6 +1,7 @@
 //! How a handler fails.
 
 use std::any::{Any, type_name};
+#[cfg(not(target_family = "wasm"))]
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -28,6 +29,8 @@ struct Inner {
     kind: String,
     message: Option<String>,
     source: Option<BoxError>,
+    /// On wasm there are none, and what prints them would be a fifth of a small function.
+    #[cfg(not(target_family = "wasm"))]
     backtrace: Backtrace,
     /// Stands for the backtrace where that was written down elsewhere, as with a panic.
     trace: String,
@@ -88,6 +91,7 @@ impl Error {
         self.causes().find_map(|cause| cause.downcast_ref())
     }
 
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn panicked(message: String, trace: String) -> Self {
         let mut error = Self::make("panic", Some(message), None);
         error.0.trace = trace;
@@ -99,15 +103,22 @@ impl Error {
     }
 
     fn make(kind: &str, message: Option<String>, source: Option<BoxError>) -> Self {
-        let backtrace = Backtrace::capture();
-        Self(Box::new(Inner { status: None, kind: kind.to_owned(), message, source, backtrace, trace: String::new() }))
+        Self(Box::new(Inner {
+            status: None,
+            kind: kind.to_owned(),
+            message,
+            source,
+            #[cfg(not(target_family = "wasm"))]
+            backtrace: Backtrace::capture(),
+            trace: String::new(),
+        }))
     }
 
     fn from_source(source: BoxError, kind: &str) -> Self {
-        let status = source.is::<BodyError>().then_some(StatusCode::BAD_REQUEST);
-        let mut error = Self::make(kind, None, Some(source));
-        error.0.status = status;
-        error
+        if source.is::<BodyError>() {
+            return Self::make("invalid_body", None, Some(source)).with_status(StatusCode::BAD_REQUEST);
+        }
+        Self::make(kind, None, Some(source))
     }
 
     pub(crate) fn own_status(&self) -> Option<StatusCode> {
@@ -138,6 +149,7 @@ impl Error {
             let _ = writeln!(text, "caused by: {cause}");
         }
         text.push_str(&self.0.trace);
+        #[cfg(not(target_family = "wasm"))]
         if self.0.backtrace.status() == BacktraceStatus::Captured {
             let _ = write!(text, "{}", self.0.backtrace);
         }

@@ -32,7 +32,8 @@ pub(crate) trait Outlet: Send + Sync {
 
 /// One execution, shared by its request, its context, its streams and the worker.
 pub(crate) struct Execution {
-    /// The id of its frames.
+    /// The id of its frames; 0 where there are none.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "components know one execution"))]
     pub(crate) id: u64,
     pub(crate) call: Call,
     pub(crate) deadline: Option<Instant>,
@@ -69,12 +70,7 @@ impl Execution {
     }
 
     pub(crate) fn answer(&self) -> Answer {
-        match self.answer.load(Ordering::Acquire) {
-            0 => Answer::Open,
-            1 => Answer::Streaming,
-            2 => Answer::Streamed,
-            _ => Answer::Over,
-        }
+        Answer::from_byte(self.answer.load(Ordering::Acquire))
     }
 
     /// Moves the answer from `from` to `to`; `false` if it was not there.
@@ -85,8 +81,7 @@ impl Execution {
     /// Ends the execution and tells how far its answer had come. What outlives the handler (a task it started, a clone of
     /// its context) can send no more, and the scratch store is gone.
     pub(crate) fn end(&self) -> Answer {
-        let before = self.answer();
-        self.answer.store(Answer::Over as u8, Ordering::Release);
+        let before = Answer::from_byte(self.answer.swap(Answer::Over as u8, Ordering::AcqRel));
         if let Some(scratch) = self.scratch.get() {
             *lock(scratch) = Scratch::default();
         }
@@ -95,6 +90,17 @@ impl Execution {
 
     pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {
         lock(self.scratch.get_or_init(Mutex::default))
+    }
+}
+
+impl Answer {
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Open,
+            1 => Self::Streaming,
+            2 => Self::Streamed,
+            _ => Self::Over,
+        }
     }
 }
 

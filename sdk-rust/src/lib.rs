@@ -67,6 +67,7 @@ pub mod prelude {
 pub mod __private;
 
 /// Name and version of this SDK, as the host is told.
+#[cfg(not(target_family = "wasm"))]
 const SDK: &str = concat!("ignite-rust/", env!("CARGO_PKG_VERSION"));
 
 /// What a function says that was started by hand.

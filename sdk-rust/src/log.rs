@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ignite_core_abi::payload::LogLevel;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::execution::Execution;
 use crate::{Error, StatusCode};
@@ -85,10 +85,9 @@ impl fmt::Debug for Log {
     }
 }
 
-/// Logs an error that was answered with a status of its own, where that says that the function failed.
-pub(crate) fn refused(execution: &Arc<Execution>, status: StatusCode, error: &Error) {
-    if status.as_u16() >= 500 {
-        let log = Log::new(execution.clone()).field("type", error.kind()).field("status", status.as_u16());
-        log.field("trace", error.trace()).error(error.chain());
-    }
+/// The record of an error that was answered with a status of its own, where that says that the function failed: message
+/// and fields.
+pub(crate) fn refusal(status: StatusCode, error: &Error) -> Option<(String, String)> {
+    let fields = || json!({ "type": error.kind(), "status": status.as_u16(), "trace": error.trace() }).to_string();
+    (status.as_u16() >= 500).then(|| (error.chain(), fields()))
 }

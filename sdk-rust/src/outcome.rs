@@ -14,7 +14,8 @@ pub struct Outcome(pub(crate) Result<Response, Error>);
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "neither an answer nor a `Result` of one",
-    note = "return `Result<impl IntoResponse>`: a string, bytes, `ignite::json!({{ … }})`, `Json(value)` of a value that implements `serde::Serialize`, a `Response`, or `(StatusCode, …)`"
+    note = "return `Result<impl IntoResponse>`: a string, bytes, `ignite::json!({{ … }})`, `Json(value)` of a value that implements `serde::Serialize`, a `Response`, or `(StatusCode, …)`",
+    note = "the error of a returned `Result` is an `ignite::Error`, or implements `std::error::Error`, or turns into `Box<dyn Error + Send + Sync>`"
 )]
 pub trait Output {
     /// Takes the value apart.

@@ -80,7 +80,9 @@ impl Connection {
         match outcome.settle(execution_id, before != Answer::Open) {
             Ok(Settled::Answered(response)) => self.put_response(id, response),
             Ok(Settled::Refused(response, error)) => {
-                crate::log::refused(execution, response.status(), &error);
+                if let Some((message, fields)) = crate::log::refusal(response.status(), &error) {
+                    self.put_log(id, LogLevel::Error, &message, &fields);
+                }
                 self.put_response(id, response);
             }
             Err(_) if execution.signals.is_cancelled() => self.put_error(id, &Error::cancelled()),

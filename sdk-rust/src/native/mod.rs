@@ -10,14 +10,18 @@ mod socket;
 
 pub use handler::Handler;
 
+use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ignite_core_abi::payload::{Failure, Hello, Ready};
 use ignite_core_abi::{ABI_VERSION, FRAME_BYTES_MAX, FrameHeader, FrameKind, HEADER_BYTES};
 
 use connection::Connection;
+use tokio::task::JoinHandle;
 
 /// Why a worker ends, and with which status.
 #[derive(Debug)]
@@ -107,19 +111,24 @@ fn run_until_end(handler: Arc<impl Handler>, socket: UnixStream, hello: Hello) -
         Ok(tasks) => tasks,
         Err(error) => return End::Fault(format!("could not use the worker socket: {error}")),
     };
-    runtime.block_on(async move {
-        let (mut reader, mut writer) = (reader, writer);
-        std::future::poll_fn(|cx| {
-            use std::{pin::Pin, task::Poll};
-            for task in [&mut reader, &mut writer] {
-                if let Poll::Ready(end) = Pin::new(task).poll(cx) {
-                    return Poll::Ready(end.unwrap_or_else(|error| End::Fault(format!("the worker failed: {error}"))));
-                }
+    let end = runtime.block_on(first_end(reader, writer));
+    // The process ends with this. Dropping the runtime would wait for whatever blocks in it, and have what is dropped with
+    // it answered.
+    std::mem::forget(runtime);
+    end
+}
+
+/// How the first of the two tasks ends.
+async fn first_end(mut reader: JoinHandle<End>, mut writer: JoinHandle<End>) -> End {
+    poll_fn(|cx| {
+        for task in [&mut reader, &mut writer] {
+            if let Poll::Ready(end) = Pin::new(task).poll(cx) {
+                return Poll::Ready(end.unwrap_or_else(|error| End::Fault(format!("the worker failed: {error}"))));
             }
-            Poll::Pending
-        })
-        .await
+        }
+        Poll::Pending
     })
+    .await
 }
 
 fn fault(error: impl std::fmt::Display) -> End {

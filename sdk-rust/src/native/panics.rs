@@ -51,7 +51,7 @@ fn message(payload: Box<dyn Any + Send>) -> String {
 fn trace(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!("panicked at {place}\n")).unwrap_or_default();
     let frames = Backtrace::force_capture().to_string();
-    let mut trace = place + own_frames(&frames);
+    let mut trace = place + &own_frames(&frames);
     if trace.len() > TRACE_BYTES_MAX {
         trace.truncate(trace.floor_char_boundary(TRACE_BYTES_MAX));
         trace.push('…');
@@ -60,16 +60,23 @@ fn trace(panic: &PanicHookInfo<'_>) -> String {
 }
 
 /// The frames between the panic machinery and [`catch`], as far as the program's symbols tell them.
-fn own_frames(frames: &str) -> &str {
-    let from = ["core::panicking::panic_fmt", "std::panicking::begin_panic", "rust_begin_unwind"]
+fn own_frames(frames: &str) -> String {
+    let mut groups: Vec<String> = Vec::new();
+    for line in frames.lines() {
+        let begins = line.trim_start().split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        match groups.last_mut() {
+            Some(group) if !begins => *group = format!("{group}\n{line}"),
+            _ => groups.push(line.to_owned()),
+        }
+    }
+    let has = |group: &String, names: &[&str]| names.iter().any(|name| group.contains(name));
+    let until = groups
         .iter()
-        .filter_map(|name| frames.rfind(name))
-        .filter_map(|at| frames[at..].find("\n  ").map(|line| at + line + 1))
-        .max()
-        .unwrap_or(0);
-    let until = frames[from..].find("ignite::native::panics::catch").map_or(frames.len(), |at| from + at);
-    let until = frames[..until].rfind('\n').map_or(until, |line| line + 1);
-    let own = &frames[from..until];
+        .position(|group| has(group, &["/native/handler.rs", "__rust_try", "catch_unwind", "AssertUnwindSafe"]));
+    groups.truncate(until.unwrap_or(groups.len()));
+    let machinery = ["rust_begin_unwind", "panicking::", "/src/panicking.rs", "rt::begin_panic"];
+    let from = groups.iter().rposition(|group| has(group, &machinery)).map_or(0, |last| last + 1);
+    groups.drain(..from);
     // A stripped program knows addresses only, and those say nothing.
-    if own.lines().all(|line| line.contains("<unknown>")) { "" } else { own }
+    if groups.iter().all(|group| group.contains("<unknown>")) { String::new() } else { groups.join("\n") }
 }

@@ -76,7 +76,9 @@ pub(super) fn reply(execution: &Arc<Execution>, recorder: &Recorder, outcome: Ou
         (_, outcome) => match outcome.settle(id, before != Answer::Open) {
             Ok(Settled::Answered(response)) => (Some(response), None),
             Ok(Settled::Refused(response, error)) => {
-                crate::log::refused(execution, response.status(), &error);
+                if let Some((message, fields)) = crate::log::refusal(response.status(), &error) {
+                    execution.outlet.log(execution, LogLevel::Error, &message, &fields);
+                }
                 (Some(response), Some(error))
             }
             Err(error) => (Some(host_answer(&error, id)), Some(error)),

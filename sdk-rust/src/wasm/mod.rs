@@ -53,7 +53,6 @@ where
 /// # Errors
 /// When the handler fails.
 pub fn handle(handler: impl Handler, request: types::Request) -> Result<types::Outcome, types::Failure> {
-    std::panic::set_hook(Box::new(report_panic));
     let texts = [
         &*request.execution_id,
         &request.function_id,
@@ -77,7 +76,9 @@ pub fn handle(handler: impl Handler, request: types::Request) -> Result<types::O
     let response = match outcome.settle(&id, before != Answer::Open) {
         Ok(Settled::Answered(response)) => response,
         Ok(Settled::Refused(response, error)) => {
-            crate::log::refused(&execution, response.status(), &error);
+            if let Some((message, fields)) = crate::log::refusal(response.status(), &error) {
+                execution.outlet.log(&execution, LogLevel::Error, &message, &fields);
+            }
             response
         }
         Err(error) => {
@@ -99,14 +100,6 @@ pub fn handle(handler: impl Handler, request: types::Request) -> Result<types::O
 pub fn run(_handler: impl Handler) {
     eprintln!("{}", crate::BY_HAND);
     std::process::exit(2);
-}
-
-/// A panic traps, and a trap carries no words: they go to the log before.
-fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("the handler panicked");
-    let fields = serde_json::json!({ "type": "panic", "place": place }).to_string();
-    host::log(Level::Error, message, &fields);
 }
 
 /// The host's imports.

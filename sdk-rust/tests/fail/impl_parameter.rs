@@ -1,0 +1,6 @@
+use ignite::prelude::*;
+
+#[ignite::main]
+async fn handler(_req: impl Send, _ctx: Context) -> &'static str {
+    "hello"
+}

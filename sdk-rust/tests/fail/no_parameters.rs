@@ -1,0 +1,4 @@
+#[ignite::main]
+async fn handler() -> &'static str {
+    "hello"
+}

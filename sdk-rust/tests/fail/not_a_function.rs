@@ -1,0 +1,3 @@
+#[ignite::main]
+#[derive(Debug)]
+struct Handler;

@@ -1,0 +1,6 @@
+use ignite::prelude::*;
+
+#[ignite::main]
+fn handler(_name: String, _ctx: Context) -> &'static str {
+    "hello"
+}
