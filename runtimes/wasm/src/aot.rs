@@ -1,0 +1,167 @@
+//! Machine code made ahead of time, kept in a folder of the user's own.
+//!
+//! Compiling a component takes from tenths of a second to many seconds; mapping its machine code into memory takes less
+//! than a millisecond. A file's name says what it was made of (digest of the component) and for whom (a hash of the
+//! engine's version, its settings and the processor); its last bytes say whether it is whole.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ignite_core_model::Digest;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::config::WasmError;
+use crate::engine::compiling_engine;
+use crate::load;
+
+/// Files kept in one folder; the oldest are removed when there are more.
+const FILES_MAX: usize = 256;
+
+/// How a file's name ends.
+const EXTENSION: &str = "cwasm";
+
+/// Ends every file, after the digest of all before. The number is the form's version.
+const SEAL: [u8; 8] = *b"ignaot\0\x01";
+
+/// Bytes after the machine code.
+const TRAILER_BYTES: usize = 32 + SEAL.len();
+
+/// Compiles the component `wasm` for this machine and keeps the machine code in `aot_cache`, which is made when it is
+/// absent. Tells where it lies. Does nothing when it is there already.
+///
+/// The component is checked as a host would check it, so what is wrong with it is known before it is deployed.
+///
+/// # Errors
+/// When the component is not valid, exports no handler or imports what hosts do not offer; when the folder cannot be
+/// written, or others may write to it.
+pub fn precompile(wasm: &[u8], aot_cache: &Path) -> Result<PathBuf, WasmError> {
+    let cache = Cache::open(aot_cache)?;
+    let engine = compiling_engine()?;
+    let digest = Digest::of(wasm);
+    if let Found::Code(_) = cache.find(&engine, &digest) {
+        return Ok(cache.path(&engine, &digest));
+    }
+    let component = load::compile(&engine, wasm)?;
+    load::link(&component)?;
+    cache.keep(&component, &digest)
+}
+
+/// A folder of machine code.
+pub(crate) struct Cache {
+    dir: PathBuf,
+}
+
+/// What a look into the folder found.
+pub(crate) enum Found {
+    /// Machine code that fits.
+    Code(Component),
+    /// None.
+    Nothing,
+    /// A file of that name that cannot be used, and why.
+    Unusable(String),
+}
+
+impl Cache {
+    /// Opens the folder `dir`, or makes it.
+    pub(crate) fn open(dir: &Path) -> Result<Self, WasmError> {
+        let failed = |cause| WasmError::Cache { path: dir.to_owned(), cause };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let metadata = fs::metadata(dir).map_err(failed)?;
+        if !metadata.is_dir() || !is_private(&metadata) {
+            return Err(WasmError::CacheNotPrivate { path: dir.to_owned() });
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Where machine code of the component `digest` for `engine` lies.
+    pub(crate) fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        SEAL.hash(&mut hasher);
+        self.dir.join(format!("{}-{:016x}.{EXTENSION}", digest.to_hex(), hasher.finish()))
+    }
+
+    /// Loads machine code of the component `digest`, if it lies here whole.
+    pub(crate) fn find(&self, engine: &Engine, digest: &Digest) -> Found {
+        let path = self.path(engine, digest);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(error) => return Found::Unusable(error.to_string()),
+            Ok(metadata) if !metadata.is_file() || !is_private(&metadata) => {
+                return Found::Unusable("it is not a file of this user's alone".into());
+            }
+            Ok(_) => {}
+        }
+        match is_whole(&path) {
+            Err(error) => Found::Unusable(error.to_string()),
+            Ok(false) => Found::Unusable("its content is damaged".into()),
+            Ok(true) => {
+                #[expect(unsafe_code, reason = "machine code can be loaded in no other way")]
+                // SAFETY: the engine asks that the file be what it wrote itself and that nobody change it while it is
+                // mapped. The folder and the file belong to this user and no one else may write to them (checked in
+                // `open` and above). Only `keep` writes files of such names there, as a whole, from the engine's own
+                // output, and never changes one in place; the digest at its end (checked in `is_whole`) holds, so no
+                // part was lost or damaged since. Whoever can act as this user has no need of this door.
+                let component = unsafe { Component::deserialize_file(engine, &path) };
+                component.map_or_else(|error| Found::Unusable(format!("{error:#}")), Found::Code)
+            }
+        }
+    }
+
+    /// Keeps the machine code of `component`. It appears under its name only when it is whole.
+    pub(crate) fn keep(&self, component: &Component, digest: &Digest) -> Result<PathBuf, WasmError> {
+        let path = self.path(component.engine(), digest);
+        let code = component.serialize().map_err(|error| WasmError::Invalid { reason: format!("{error:#}") })?;
+        self.write(&path, &code).map_err(|cause| WasmError::Cache { path: path.clone(), cause })?;
+        self.remove_oldest(&path);
+        Ok(path)
+    }
+
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        // Made with mode 0600, and removed again unless it gets its name.
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        file.write_all(code)?;
+        file.write_all(Digest::of(code).as_bytes())?;
+        file.write_all(&SEAL)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Removes the oldest files beyond [`FILES_MAX`], never `keep`. Hosts that have one mapped do not notice.
+    fn remove_oldest(&self, keep: &Path) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let mut files: Vec<(SystemTime, PathBuf)> = entries
+            .filter_map(Result::ok)
+            .filter(|entry| Path::new(&entry.file_name()).extension() == Some(&OsString::from(EXTENSION)))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .filter(|(_, path)| path != keep)
+            .collect();
+        files.sort();
+        for (_, path) in files.iter().take((files.len() + 1).saturating_sub(FILES_MAX)) {
+            // Another process may have removed it; either way it is gone.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether this user owns it and no one else may write to it.
+fn is_private(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}
+
+/// Whether the file's content has the digest at its end.
+fn is_whole(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut content = Vec::new();
+    io::Read::read_to_end(&mut file, &mut content)?;
+    let Some((code, trailer)) = content.len().checked_sub(TRAILER_BYTES).map(|end| content.split_at(end)) else {
+        return Ok(false);
+    };
+    Ok(trailer[32..] == SEAL && trailer[..32] == *Digest::of(code).as_bytes())
+}

@@ -1,0 +1,202 @@
+//! Where guests run: at first on the thread that asked, and when they hog it, among themselves.
+//!
+//! A guest that answers in microseconds is fastest where its request was read: no other thread has to wake. One that
+//! computes for long must not stay there, because that thread also serves probes, timers and other requests. So a guest
+//! is moved the first time it has computed for a slice without waiting: its future goes to a few threads that do nothing
+//! but run such guests, each a slice at a time. While guests of an app were seen to hog, the next ones start over there.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ignite_runtimes_executor::InvokeError;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
+use wasmtime::UpdateDeadline;
+
+use crate::execution::Ended;
+
+/// Longest time a guest computes before others have their turn. A beat of the clock later than that it is interrupted.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// Guests that start among themselves after one of their app was seen to hog.
+const WARY_FOR: u32 = 64;
+
+/// Threads for guests that compute for long: one per processor. Made when first needed and kept: most apps never do.
+static CROWD: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("ignite-wasm").build().ok()
+});
+
+/// How one guest uses the thread it is on. The guest's store and whoever polls it share it.
+pub(crate) struct Slice {
+    born: Instant,
+    /// Nanoseconds from `born` to the moment the guest was let in last.
+    entered: AtomicU64,
+    hogged: AtomicBool,
+}
+
+impl Slice {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { born: Instant::now(), entered: AtomicU64::new(0), hogged: AtomicBool::new(false) })
+    }
+
+    /// What the guest does when the epoch has moved while it computed.
+    pub(crate) fn on_beat(&self) -> UpdateDeadline {
+        if self.now().saturating_sub(self.entered.load(Ordering::Relaxed)) < as_nanos(SLICE) {
+            return UpdateDeadline::Continue(1);
+        }
+        self.hogged.store(true, Ordering::Relaxed);
+        UpdateDeadline::Yield(1)
+    }
+
+    fn enter(&self) {
+        self.entered.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        as_nanos(self.born.elapsed())
+    }
+}
+
+fn as_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is known of an app's guests.
+#[derive(Debug, Default)]
+pub(crate) struct Habit {
+    wary: AtomicU32,
+    moved: AtomicU64,
+}
+
+impl Habit {
+    /// Guests that were moved, ever.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next guest starts among the crowd.
+    fn is_wary(&self) -> bool {
+        self.wary.load(Ordering::Relaxed) > 0
+            && self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |wary| wary.checked_sub(1)).is_ok()
+    }
+}
+
+type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// One running guest. Dropping it stops the guest, at the latest after its slice.
+pub(crate) struct Guest {
+    place: Place,
+    slice: Arc<Slice>,
+    habit: Arc<Habit>,
+}
+
+enum Place {
+    Here(Work),
+    Away(JoinHandle<Ended>),
+    Gone,
+}
+
+impl Guest {
+    pub(crate) fn new(work: Work, slice: Arc<Slice>, habit: Arc<Habit>) -> Self {
+        let mut guest = Self { place: Place::Here(work), slice, habit };
+        if guest.habit.is_wary() {
+            guest.send_away();
+        }
+        guest
+    }
+
+    /// Moves the guest to the crowd; leaves it where it is when there is none.
+    fn send_away(&mut self) {
+        let Some(crowd) = CROWD.as_ref() else { return };
+        match std::mem::replace(&mut self.place, Place::Gone) {
+            Place::Here(work) => {
+                let home = Handle::current();
+                self.place = Place::Away(crowd.spawn(Away { work, home, slice: Arc::clone(&self.slice) }));
+            }
+            other => self.place = other,
+        }
+    }
+}
+
+impl Future for Guest {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let guest = &mut *self;
+        if let Place::Here(work) = &mut guest.place {
+            guest.slice.enter();
+            // A panic of the host's own code in here must cost this execution and no other.
+            match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+                Ok(Poll::Ready(ended)) => {
+                    guest.place = Place::Gone;
+                    return Poll::Ready(ended);
+                }
+                Ok(Poll::Pending) if guest.slice.hogged.swap(false, Ordering::Relaxed) => {
+                    guest.habit.wary.store(WARY_FOR, Ordering::Relaxed);
+                    guest.habit.moved.fetch_add(1, Ordering::Relaxed);
+                    guest.send_away();
+                }
+                Ok(Poll::Pending) => return Poll::Pending,
+                Err(_) => {
+                    guest.place = Place::Gone;
+                    return Poll::Ready(host_failed());
+                }
+            }
+        }
+        match &mut guest.place {
+            Place::Away(task) => Pin::new(task).poll(cx).map(|ended| {
+                if guest.slice.hogged.load(Ordering::Relaxed) {
+                    guest.habit.wary.store(WARY_FOR, Ordering::Relaxed);
+                }
+                guest.place = Place::Gone;
+                ended.unwrap_or_else(|_| host_failed())
+            }),
+            // There is no crowd: the guest has asked to be polled again itself.
+            Place::Here(_) => Poll::Pending,
+            Place::Gone => Poll::Ready(host_failed()),
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Place::Away(task) = &self.place {
+            task.abort();
+        }
+    }
+}
+
+fn host_failed() -> Ended {
+    Ended::Failed(InvokeError::WorkerLost { cause: "the host failed while it ran the handler".into() })
+}
+
+/// A guest among the crowd. Timers and wake-ups stay with the runtime it came from, which is never held up by guests.
+struct Away {
+    work: Work,
+    home: Handle,
+    slice: Arc<Slice>,
+}
+
+impl Future for Away {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let away = &mut *self;
+        let _home = away.home.enter();
+        away.slice.enter();
+        away.work.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        // Work that is cancelled may stop timers and tasks, which must find their runtime.
+        let _home = self.home.enter();
+        self.work = Box::pin(std::future::pending());
+    }
+}

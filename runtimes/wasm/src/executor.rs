@@ -1,0 +1,292 @@
+//! The executor itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ignite_core_model::Limits;
+use ignite_runtimes_executor::{
+    BoxFuture, Executor, Health, Invocation, InvokeError, LogSink, LogSource, Reply, ReplyBody, RequestBody, Slot,
+    body_channel,
+};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{WasmConfig, WasmError};
+use crate::crowd::{Guest, Slice};
+use crate::execution::{Ended, Head, Parts};
+use crate::lines::ExecutionLog;
+use crate::load::Handler;
+use crate::metrics::{self, Gauge};
+use crate::pump::{BODY_PARTS_MAX, Early, Ends, Streaming, report};
+use crate::ready::Ready;
+use crate::{function, wasi_http};
+
+/// How long work that was told to stop may take to be gone. A guest is stopped at the end of its slice, some milliseconds
+/// later; more than that is a fault of this machine.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Runs one component.
+pub struct WasmExecutor(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    logs: Arc<dyn LogSink>,
+    health: watch::Sender<Health>,
+    ready: OnceLock<Arc<Ready>>,
+    stop: CancellationToken,
+}
+
+impl WasmExecutor {
+    /// Begins to load the component and returns at once; [`Executor::started`] tells when it is loaded, or why it could
+    /// not be. Has to be called in a tokio runtime with a clock.
+    #[must_use]
+    pub fn start(config: WasmConfig) -> Self {
+        let inner = Arc::new(Inner {
+            limits: config.limits.clone(),
+            logs: Arc::clone(&config.logs),
+            health: watch::Sender::new(Health::Starting),
+            ready: OnceLock::new(),
+            stop: CancellationToken::new(),
+        });
+        tokio::spawn(Arc::clone(&inner).load(config));
+        Self(inner)
+    }
+}
+
+impl Drop for WasmExecutor {
+    fn drop(&mut self) {
+        self.0.stop.cancel();
+    }
+}
+
+impl Executor for WasmExecutor {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, InvokeError>> {
+        Box::pin(self.0.invoke(invocation))
+    }
+
+    fn health(&self) -> Health {
+        self.0.health.borrow().clone()
+    }
+
+    fn started(&self) -> BoxFuture<'_, Health> {
+        Box::pin(self.0.started())
+    }
+
+    fn drain(&self, deadline: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.drain(deadline))
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.0.ready.get().map_or_else(Vec::new, |ready| metrics::gauges(ready))
+    }
+}
+
+impl Inner {
+    /// Loads the component, makes a first instance, and tells how it went.
+    async fn load(self: Arc<Self>, config: WasmConfig) {
+        let loaded = tokio::task::spawn_blocking(move || Ready::load(&config)).await;
+        let loaded = match loaded {
+            Ok(Ok(ready)) => self.try_out(ready).await,
+            Ok(Err(error)) => Err(error.to_line()),
+            Err(_) => Err("the host failed while it loaded the component".to_owned()),
+        };
+        let health = match loaded {
+            Ok(ready) => {
+                let how = if ready.was_compiled { "compiled" } else { "loaded from machine code made earlier" };
+                let message = format!("component {how} in {:.1} ms", ready.load_time.as_secs_f64() * 1000.0);
+                self.log(None).line(LogSource::Host, "debug", &message, "");
+                let _ = self.ready.set(Arc::new(ready));
+                Health::Ready
+            }
+            Err(reason) => {
+                self.log(None).line(LogSource::Host, "error", &reason, "");
+                Health::Failed(reason)
+            }
+        };
+        self.health.send_if_modified(|now| {
+            // A drain may have come first.
+            let starting = *now == Health::Starting;
+            if starting {
+                *now = health;
+            }
+            starting
+        });
+    }
+
+    /// The first instance is made among the crowd, where code that runs as it is made cannot hold up anybody.
+    async fn try_out(&self, ready: Ready) -> Result<Ready, String> {
+        let limit = self.limits.start_timeout;
+        match timeout(limit, ready.first_instance(self.log(None))).await {
+            Ok(Ok(())) => Ok(ready),
+            Ok(Err(error)) => Err(error.to_line()),
+            Err(_) => {
+                let reason = format!("it took longer than {} ms", limit.as_millis());
+                Err(WasmError::FirstInstance { reason }.to_line())
+            }
+        }
+    }
+
+    fn log(&self, execution_id: Option<ignite_core_model::ExecutionId>) -> ExecutionLog {
+        ExecutionLog { sink: Arc::clone(&self.logs), execution_id }
+    }
+
+    async fn started(&self) -> Health {
+        let mut health = self.health.subscribe();
+        // The sender lives as long as `self`, so there is always a next value to wait for.
+        match health.wait_for(|health| *health != Health::Starting).await {
+            Ok(health) => health.clone(),
+            Err(_) => Health::Draining,
+        }
+    }
+
+    async fn drain(&self, deadline: Instant) {
+        self.health.send_replace(Health::Draining);
+        if let Some(ready) = self.ready.get() {
+            let all_gone = || ready.permits.acquire_many(ready.permits_max);
+            if timeout_at(deadline, all_gone()).await.is_err() {
+                self.stop.cancel();
+                let _ = timeout(STOP_TIME_MAX, all_gone()).await;
+            }
+            // Whoever waits for a permit is told that there will be none.
+            ready.permits.close();
+        }
+        self.stop.cancel();
+    }
+
+    /// The limits around [`Inner::answer`], which ends when its future is dropped.
+    async fn invoke(&self, invocation: Invocation) -> Result<Reply, InvokeError> {
+        let deadline = invocation.deadline;
+        tokio::select! {
+            biased;
+            answer = self.answer(invocation) => answer,
+            () = sleep_until(deadline) => Err(InvokeError::TimedOut),
+            () = self.stop.cancelled() => Err(shutting_down()),
+        }
+    }
+
+    async fn answer(&self, mut invocation: Invocation) -> Result<Reply, InvokeError> {
+        let ready = self.ready().await?;
+        let deadline = invocation.deadline;
+        let log = self.log(Some(invocation.execution_id));
+        // Our own world has the whole body as one value. It is read before a place in the pool is taken, so that slow
+        // callers hold none.
+        let whole = match &ready.handler {
+            Handler::Function(_) => {
+                let body = std::mem::replace(&mut invocation.body, RequestBody::Full(Bytes::new()));
+                collect(body, self.limits.payload_bytes_max).await?
+            }
+            Handler::Http(_) => Bytes::new(),
+        };
+        let permit = match Arc::clone(&ready.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => Arc::clone(&ready.permits).acquire_owned().await.map_err(|_| shutting_down())?,
+        };
+        let (head_slot, mut head) = oneshot::channel();
+        let slice = Slice::new();
+        let habit = Arc::clone(&ready.habit);
+        let work = work(ready, invocation, whole, permit, log.clone(), head_slot, Arc::clone(&slice));
+        let mut guest = Guest::new(Box::pin(work), slice, habit);
+        let (head, ended) = tokio::select! {
+            biased;
+            ended = &mut guest => (head.try_recv().ok(), Some(ended)),
+            Ok(head) = &mut head => (Some(head), None),
+        };
+        let ends = Ends { deadline, stop: self.stop.clone(), cancel_grace: self.limits.cancel_grace, log };
+        match (head, ended) {
+            // A guest that failed before anything was sent is answered for, even if it had begun.
+            (_, Some(Ended::Failed(error))) => Err(error),
+            (_, Some(Ended::Complete(reply))) => Ok(reply),
+            (Some(head), ended) => stream(head, guest, ended, ends).await,
+            (None, _) => Err(InvokeError::BadReply("it returned without an answer".into())),
+        }
+    }
+
+    /// The loaded component; waits while it is being loaded.
+    async fn ready(&self) -> Result<Arc<Ready>, InvokeError> {
+        let mut health = self.health.borrow().clone();
+        if health == Health::Starting {
+            health = self.started().await;
+        }
+        match (health, self.ready.get()) {
+            (Health::Ready, Some(ready)) => Ok(Arc::clone(ready)),
+            (Health::Failed(reason), _) => Err(InvokeError::Unavailable(reason)),
+            _ => Err(shutting_down()),
+        }
+    }
+}
+
+/// Runs the guest from its instance to its end. What was given to it is given back in the order that matters: the
+/// instance's place in the pool, then the host's slot, then the permit, for which a drain waits.
+async fn work(
+    ready: Arc<Ready>,
+    mut invocation: Invocation,
+    whole: Bytes,
+    permit: OwnedSemaphorePermit,
+    log: ExecutionLog,
+    head: oneshot::Sender<Head>,
+    slice: Arc<Slice>,
+) -> Ended {
+    let _permit = permit;
+    let _slot = std::mem::replace(&mut invocation.slot, Slot::unlimited());
+    let _beat = ready.pulse.begin();
+    let store = ready.store(log, Some(head), slice);
+    match &ready.handler {
+        Handler::Function(handler) => function::run(handler, store, &invocation, &whole, ready.bounds).await,
+        Handler::Http(handler) => wasi_http::run(handler, store, invocation, ready.bounds).await,
+    }
+}
+
+/// Answers with `head` and the body that follows it.
+async fn stream(head: Head, guest: Guest, ended: Option<Ended>, ends: Ends) -> Result<Reply, InvokeError> {
+    let Head { status, headers, parts } = head;
+    let may_be_whole = matches!(parts, Parts::Http(..));
+    let mut streaming = Streaming { guest, ended, parts, waiting: VecDeque::new() };
+    if may_be_whole {
+        let early = streaming.gather().await;
+        match (early, streaming.ended.take()) {
+            (Early::Whole(body), Some(ended)) => {
+                if let Ended::Failed(error) = ended {
+                    report(&error, &ends.log);
+                }
+                return Ok(Reply { status, headers, body: ReplyBody::Full(body) });
+            }
+            (Early::Whole(body), None) => {
+                // It goes on working after its answer. The task ends with the guest, at the deadline, or with the executor.
+                tokio::spawn(async move { streaming.finish_guest(ends.deadline, &ends).await });
+                return Ok(Reply { status, headers, body: ReplyBody::Full(body) });
+            }
+            (_, Some(Ended::Failed(error))) => return Err(error),
+            (Early::Broken(why), _) => return Err(InvokeError::BadReply(why)),
+            (Early::GoesOn, ended) => streaming.ended = ended,
+        }
+    }
+    let (sender, body) = body_channel(BODY_PARTS_MAX);
+    // The task ends with the body: when the guest finishes it, the caller drops it, its time is up, or the executor stops.
+    tokio::spawn(streaming.run(sender, ends));
+    Ok(Reply { status, headers, body: ReplyBody::Stream(body) })
+}
+
+/// All of a request body.
+async fn collect(body: RequestBody, bytes_max: usize) -> Result<Bytes, InvokeError> {
+    let mut stream = match body {
+        RequestBody::Full(bytes) => return Ok(bytes),
+        RequestBody::Stream(stream) => stream,
+    };
+    let mut whole = BytesMut::new();
+    while let Some(part) = stream.next().await {
+        // A body that breaks has no caller any more. One that is too long was let through by mistake.
+        let part = part.map_err(|_| InvokeError::Cancelled)?;
+        if whole.len() + part.len() > bytes_max {
+            return Err(InvokeError::Cancelled);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.freeze())
+}
+
+fn shutting_down() -> InvokeError {
+    InvokeError::Unavailable("it is shutting down".into())
+}

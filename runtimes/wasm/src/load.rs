@@ -1,0 +1,82 @@
+//! From a component's bytes, or machine code made of them earlier, to something that can be instantiated.
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::config::WasmError;
+use crate::contract::{self, FunctionPre};
+use crate::offers;
+use crate::state::State;
+
+/// A component that is linked and ready to be instantiated, by the kind of its handler.
+pub(crate) enum Handler {
+    /// `handle` of our own world.
+    Function(FunctionPre<State>),
+    /// `wasi:http/incoming-handler`.
+    Http(ProxyPre<State>),
+}
+
+/// Compiles `wasm`.
+pub(crate) fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, WasmError> {
+    // Eight bytes: `\0asm`, then version and layer; components are of layer 1.
+    match wasm {
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => {}
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => {
+            return Err(WasmError::NotAComponent { found: "a core WebAssembly module" });
+        }
+        [0x7f, b'E', b'L', b'F', ..] => return Err(WasmError::NotAComponent { found: "native code" }),
+        _ => return Err(WasmError::NotAComponent { found: "something else" }),
+    }
+    Component::from_binary(engine, wasm).map_err(|error| WasmError::Invalid { reason: format!("{error:#}") })
+}
+
+/// Links `component`, or tells everything it lacks.
+pub(crate) fn link(component: &Component) -> Result<Handler, WasmError> {
+    let engine = component.engine();
+    let kind = find_handler(component)?;
+    let ty = component.component_type();
+    let missing: Vec<String> = ty
+        .imports(engine)
+        // A world that uses types of an interface imports them by themselves too; they ask nothing of a host.
+        .filter(|(name, import)| !matches!(import.ty, ComponentItem::Type(_)) && !offers::is_offered(name))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    if !missing.is_empty() {
+        return Err(WasmError::MissingImports { imports: missing });
+    }
+    let mismatch = |error: wasmtime::Error| WasmError::Mismatch { reason: format!("{error:#}") };
+    let pre = linker(engine).map_err(mismatch)?.instantiate_pre(component).map_err(mismatch)?;
+    match kind {
+        Kind::Function => FunctionPre::new(pre).map(Handler::Function).map_err(mismatch),
+        Kind::Http => ProxyPre::new(pre).map(Handler::Http).map_err(mismatch),
+    }
+}
+
+enum Kind {
+    Function,
+    Http,
+}
+
+/// Which handler the component exports. Our own comes first: a component with both was made for this host.
+fn find_handler(component: &Component) -> Result<Kind, WasmError> {
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(component.engine()).map(|(name, _)| name).collect();
+    if exports.contains(&"handle") {
+        Ok(Kind::Function)
+    } else if exports.iter().any(|name| offers::is_incoming_handler(name)) {
+        Ok(Kind::Http)
+    } else {
+        Err(WasmError::NoHandler { exports: exports.into_iter().map(str::to_owned).collect() })
+    }
+}
+
+/// Everything this host offers. What a component does not import costs it nothing.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    contract::host_interface::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

@@ -1,0 +1,52 @@
+//! Guests that compute hold nobody else up.
+
+use std::time::Duration;
+
+use ignite_runtimes_executor::Executor as _;
+use tokio::time::{Instant, timeout};
+
+use crate::support::{PATIENCE, function_app, invocation};
+
+/// One thread for everything that is not a guest: if guests could hold it, nothing would move.
+#[tokio::test(flavor = "current_thread")]
+async fn timers_fire_and_others_are_answered_while_guests_spin() {
+    let app = function_app().await;
+    let mut spinning = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let executor = app.executor.clone();
+        spinning.spawn(async move { executor.invoke(invocation("/spin", "")).await.map(drop) });
+    }
+    app.until_gauge("ignite_wasm_executions", 8.0).await;
+
+    let mut worst = Duration::ZERO;
+    for _ in 0..50 {
+        let began = Instant::now();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        worst = worst.max(began.elapsed());
+    }
+    // Eight that shared this thread would make it wait for eight slices each time.
+    assert!(worst < Duration::from_millis(60), "a timer of 5 ms fired after {worst:?}");
+
+    for _ in 0..5 {
+        assert_eq!(timeout(PATIENCE, app.text("/echo", "fine")).await.unwrap(), "fine");
+    }
+    let began = Instant::now();
+    spinning.shutdown().await;
+    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn work_that_was_moved_answers_as_well() {
+    let app = function_app().await;
+    // Enough rounds that each takes longer than a slice on any machine.
+    let rounds = 200_000_000_u32.to_le_bytes().to_vec();
+    for _ in 0..2 {
+        assert_eq!(app.call("/busy", rounds.clone()).await.unwrap().status, 200);
+    }
+    assert!(app.gauge("ignite_wasm_moved_executions") >= 1.0);
+    // Timers of guests that start over there work too, and panics are told.
+    assert_eq!(app.call("/wait", 1_000_000_u64.to_le_bytes().to_vec()).await.unwrap().status, 200);
+    assert!(app.call("/trap", "").await.is_err());
+    assert_eq!(app.text("/strm", "!").await, "part!");
+}
