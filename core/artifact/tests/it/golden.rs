@@ -31,7 +31,7 @@ fn format_1_is_read() {
             payload().into_iter().map(|(path, mode, content)| (path, (mode, content))).collect();
         assert_eq!(keep.files, payload);
         // The manifest as it stands in the archive, to be read by people.
-        same_as_golden("manifest.json", &manifest_json(&read.manifest));
+        same_as_golden("manifest.json", &[manifest_json(&read.manifest), b"\n".to_vec()].concat());
     }
 }
 
