@@ -107,6 +107,7 @@ impl Builder {
             tools: &tools,
             finder: &self.tools,
             no_cache: request.no_cache,
+            quick: request.quick,
         };
         let mut payload = language::build(&context, &mut session)?;
         add_included(&mut payload, &settings.patterns, &source.root, &tree, plan.runtime);
@@ -199,6 +200,8 @@ fn key(plan: &Plan, settings: &Settings, tools: &[FoundTool], request: &CompileR
         .with("source", plan.source.as_bytes())
         .with("settings", settings.key().as_bytes())
         .with("compression", request.compression.as_str())
+        // Only Rust knows a quick way.
+        .with("quick", if request.quick && plan.runtime == Runtime::Rust { "quick" } else { "-" })
         .with("machine", std::env::consts::ARCH)
         .with_option("sdk", language::sdk_key(plan).map(|digest| digest.to_hex()));
     for found in tools {

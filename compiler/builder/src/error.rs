@@ -12,6 +12,9 @@ use ignite_core_model::Fault;
 
 use crate::tools::ToolError;
 
+/// Lines of a failed step that its error repeats.
+pub(crate) const REPEATED_LINES_MAX: usize = 200;
+
 /// Why a compile failed. `Display` says what; [`CompileError::report`] also why, and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -142,8 +145,10 @@ impl CompileError {
                 [only] => only.next.clone(),
                 _ => None,
             },
-            Self::Step { hint, log, .. } => {
-                Some(hint.clone().unwrap_or_else(|| format!("{} has everything it wrote", log.display())))
+            Self::Step { hint: Some(hint), .. } => Some(hint.clone()),
+            // What is repeated here is then not all of it.
+            Self::Step { output, log, .. } if output.len() >= REPEATED_LINES_MAX => {
+                Some(format!("{} has everything it wrote", log.display()))
             }
             Self::Tool(error) => Some(error.hint()),
             Self::NoSource { .. } => Some("name the folder of the handler: `ignite compile DIR --out FILE`".to_owned()),

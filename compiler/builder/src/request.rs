@@ -25,6 +25,9 @@ pub struct CompileRequest {
     /// Whether to compile and to fetch dependencies anew although nothing changed. The caches of the tools themselves,
     /// which look at contents, are used all the same.
     pub no_cache: bool,
+    /// Whether to compile sooner rather than smaller and faster code, for work in progress: Rust then optimises little and
+    /// compiles only what changed. The artifact is another one than without.
+    pub quick: bool,
     /// Longest time the whole compile may take.
     pub time_max: Duration,
     /// Stops the compile when it is asked to.
@@ -43,6 +46,7 @@ impl CompileRequest {
             kind: None,
             compression: Compression::Zstd,
             no_cache: false,
+            quick: false,
             time_max: Duration::from_secs(15 * 60),
             cancel: Cancel::default(),
         }

@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use ignite_compiler_sandbox::{Cancel, Place, Step, StepError, StepLimits, Stream, run};
 
 use crate::cache::Wait;
-use crate::error::CompileError;
+use crate::error::{CompileError, REPEATED_LINES_MAX};
 use crate::request::CompileEvent;
 
-/// Lines of a failed step that its error repeats.
-const REPEATED_LINES_MAX: usize = 200;
 /// Bytes of an answer that one of our own scripts may give.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 

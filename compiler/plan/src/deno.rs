@@ -11,16 +11,21 @@ const EXTENSIONS: [&str; 6] = ["ts", "js", "mts", "mjs", "tsx", "jsx"];
 /// The names an author imports from the SDK; each has its module in the SDK's folder.
 pub const SDK_IMPORTS: [(&str, &str); 2] = [("ignite", "mod.ts"), ("ignite/testing", "testing.ts")];
 
-/// The module to begin with.
+/// The module to begin with, after a cheap look whether anything would be served.
 ///
 /// # Errors
-/// When it does not exist.
+/// When it does not exist, or no module calls `start` of the SDK.
 pub fn entry(tree: &SourceTree, wished: Option<&str>) -> Result<String, Mistakes> {
+    let path = entry_file(tree, wished)?;
+    check_start(tree, &path)?;
+    Ok(path)
+}
+
+fn entry_file(tree: &SourceTree, wished: Option<&str>) -> Result<String, Mistakes> {
     if let Some(path) = wished {
-        let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
         return if !tree.has(path) {
             Err(Mistake::new(format!("there is no {path}, which `entrypoint` names")).into())
-        } else if EXTENSIONS.contains(&extension) {
+        } else if is_module(path) {
             Ok(path.to_owned())
         } else {
             Err(Mistake::new(format!("entrypoint `{path}` is neither TypeScript nor JavaScript")).into())
@@ -31,6 +36,38 @@ pub fn entry(tree: &SourceTree, wished: Option<&str>) -> Result<String, Mistakes
             .next("write main.ts: `import { start } from \"ignite\";` and `start((payload, ctx) => …);`")
             .into()
     })
+}
+
+fn is_module(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
+}
+
+/// A program that never calls `start` compiles and would end at once. The call may stand in any module. Only what is
+/// certain is refused: a name that is bound otherwise, or a module that cannot be looked into, may hold the call.
+fn check_start(tree: &SourceTree, entry: &str) -> Result<(), Mistakes> {
+    let mut importer = None;
+    for file in tree.files().iter().filter(|file| is_module(&file.path)) {
+        let Some(text) = file.text.as_deref() else { return Ok(()) };
+        if !(text.contains("\"ignite\"") || text.contains("'ignite'")) {
+            continue;
+        }
+        let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        if squeezed.contains("start(") || squeezed.contains("start<") || squeezed.contains("startas") {
+            return Ok(());
+        }
+        let is_line = |line: &str| line.contains("\"ignite\"") || line.contains("'ignite'");
+        let line = text.lines().position(is_line).unwrap_or(0);
+        importer.get_or_insert((file, line + 1, text.lines().nth(line)));
+    }
+    let start = "start((payload, ctx) => …);";
+    Err(match importer {
+        Some((file, line, text)) => Mistake::new("`start` is never called, so nothing would be served")
+            .at(&file.path, line, text)
+            .next(format!("`{start}`")),
+        None => Mistake::new(format!("{entry} does not import \"ignite\", so nothing would be served"))
+            .next(format!("add `import {{ start }} from \"ignite\";` and `{start}`")),
+    }
+    .into())
 }
 
 /// The name of the author's configuration, if there is one; Deno's own order.

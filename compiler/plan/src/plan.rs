@@ -132,6 +132,7 @@ mod tests {
     }
 
     const GO: &str = "package main\nimport \"ignite\"\nfunc main() { ignite.Start(h) }\n";
+    const DENO: &str = "import { start } from \"ignite\";\nstart(() => 1);\n";
     const CARGO: &str = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\n";
 
     #[test]
@@ -139,13 +140,11 @@ mod tests {
         let none = Wishes::default;
         check(&[("handler.py", "")], none(), &expect!["python native packed handler.py handler.py"]);
         check(&[("main.go", GO)], none(), &expect!["go native binary . app"]);
-        check(&[("main.ts", "")], none(), &expect!["deno native bundle main.ts main.js"]);
+        check(&[("main.ts", DENO)], none(), &expect!["deno native bundle main.ts main.js"]);
         check(
-            &[("Cargo.toml", CARGO), ("src/lib.rs", "")],
+            &[("Cargo.toml", CARGO), ("src/lib.rs", "#[ignite::main]")],
             none(),
-            &expect![[r#"
-            no function in src/lib.rs is marked `#[ignite::main]`
-            hint: write `#[ignite::main]` above `async fn handler(req: Request, ctx: Context)`"#]],
+            &expect!["rust native binary . app"],
         );
         check(&[("x.wasm", "")], none(), &expect!["component wasm component x.wasm app.wasm"]);
     }
@@ -153,14 +152,12 @@ mod tests {
     #[test]
     fn wishes_decide() {
         check(
-            &[("Cargo.toml", CARGO), ("src/lib.rs", ""), ("handler.py", "")],
+            &[("Cargo.toml", CARGO), ("src/lib.rs", "#[ignite::main]"), ("handler.py", "")],
             Wishes { runtime: Some(Runtime::Rust), target: Some(Target::Wasm), ..Wishes::default() },
-            &expect![[r#"
-                no function in src/lib.rs is marked `#[ignite::main]`
-                hint: write `#[ignite::main]` above `async fn handler(req: Request, ctx: Context)`"#]],
+            &expect!["rust wasm component . app.wasm"],
         );
         check(
-            &[("main.ts", ""), ("x.py", "")],
+            &[("main.ts", DENO), ("x.py", "")],
             Wishes { kind: Some(ArtifactKind::Binary), ..Wishes::default() },
             &expect!["deno native binary main.ts app"],
         );

@@ -66,35 +66,33 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
             &format!("-replace={SDK_MODULE}=../sdk"),
         ])?,
     )?;
-    session.run_hinted("go mod tidy", &command(&["mod", "tidy"])?, &tidy_hint)?;
+    session.run_hinted("go mod tidy", &command(&["mod", "tidy"])?, &hint)?;
     let out = made(work.join("out"))?.join("app");
     let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
     let build = command(&["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
-    session.run_hinted("go build", &build.arg(&out).arg(package), &build_hint)?;
+    session.run_hinted("go build", &build.arg(&out).arg(package), &hint)?;
 
     let sums = std::fs::read_to_string(app.join("go.sum")).unwrap_or_default();
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable: true };
     Ok(Payload { files: vec![file], dependencies: dependencies(&sums), locks: vec![lock] })
 }
 
-fn tidy_hint(lines: &[String]) -> Option<String> {
+fn hint(lines: &[String]) -> Option<String> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    if has("ignite.Handler") || has("argument to ignite.Start") {
+        return Some("a handler is `func(payload []byte, ctx *ignite.Context) ([]byte, error)`".to_owned());
+    }
     if has("GOTOOLCHAIN=local") {
         return Some("lower the `go` line of go.mod: the toolchain is pinned".to_owned());
     }
     if has("is not in std") {
         return Some("an import path without a domain is Go's own library; check its spelling".to_owned());
     }
-    has("cannot find module providing package")
-        .then(|| "check the import path, and that the module can be downloaded".to_owned())
-}
-
-fn build_hint(lines: &[String]) -> Option<String> {
-    let wrong_handler = |line: &String| line.contains("ignite.Handler") || line.contains("argument to ignite.Start");
-    lines
+    let missing = ["cannot find module providing package", "unrecognized import path", ": reading http"];
+    missing
         .iter()
-        .any(wrong_handler)
-        .then(|| "a handler is `func(payload []byte, ctx *ignite.Context) ([]byte, error)`".to_owned())
+        .any(|words| has(words))
+        .then(|| "check the import path, and that the module can be downloaded (GOPROXY, GOPRIVATE)".to_owned())
 }
 
 /// The modules that `go.sum` has contents of.

@@ -31,6 +31,7 @@ pub(crate) struct Context<'a> {
     pub(crate) tools: &'a [FoundTool],
     pub(crate) finder: &'a Tools,
     pub(crate) no_cache: bool,
+    pub(crate) quick: bool,
 }
 
 /// What goes into an artifact.

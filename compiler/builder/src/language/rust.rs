@@ -28,6 +28,14 @@ pub(super) mod lock;
 
 /// The target of components.
 const WASM: &str = "wasm32-wasip2";
+/// What replaces the profile of a quick compile. Dependencies keep their optimisation: they are compiled once.
+const QUICK: [&str; 5] = [
+    "profile.release.lto=\"off\"",
+    "profile.release.codegen-units=64",
+    "profile.release.incremental=true",
+    "profile.release.opt-level=1",
+    "profile.release.package.\"*\".opt-level=3",
+];
 /// Where the work folder is seen inside the root file system.
 const INSIDE: &str = "/ignite/work";
 
@@ -70,7 +78,10 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         }
     };
     run = run.args(["--release", "--offline", "--manifest-path", &manifest, "--target", &cargo.triple]);
-    run = run.args(cargo.remap()).env("CARGO_TERM_PROGRESS_WHEN", "never");
+    run = run.args(cargo.remap());
+    if context.quick {
+        run = run.args(QUICK.iter().flat_map(|setting| ["--config", setting]));
+    }
     session.run_hinted("cargo build", &run, &build_hint)?;
 
     let built = match (context.plan.target, kind) {
@@ -236,8 +247,7 @@ impl<'a> Cargo<'a> {
             .env("CARGO_HOME", &self.home)
             .env("CARGO_TARGET_DIR", self.work.join("target"))
             .env("CARGO_TERM_COLOR", "never")
-            .env("CARGO_TERM_PROGRESS_WHEN", "never")
-            .env("CARGO_INCREMENTAL", "0");
+            .env("CARGO_TERM_PROGRESS_WHEN", "never");
         if let Some(inside) = &self.inside {
             run.place = Place::Rootfs { root: inside.root.clone(), mounts: inside.mounts.clone(), network: fetches };
             run = run

@@ -1,0 +1,7 @@
+//! Compiles with the real tools.
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod mistakes;
+mod support;
+mod targets;

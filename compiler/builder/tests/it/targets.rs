@@ -1,0 +1,179 @@
+//! Every target compiles, to the same bytes in another folder, and a second time at once.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use ignite_compiler_builder::{CompileError, CompileRequest, Compiled};
+use ignite_core_model::{ArtifactKind, Target};
+
+use crate::support::{builder, builder_with, cache, compile, compiled, folder, slow, write};
+
+const PYTHON: &[(&str, &str)] = &[
+    (
+        "handler.py",
+        "import json\nimport words\n\n\ndef handler(payload, ctx):\n    return {\"hello\": words.WORLD, \"is\": payload in {b\"a\", b\"b\", b\"c\"}}\n",
+    ),
+    ("words.py", "WORLD = \"world\"\n"),
+    ("data/names.txt", "one\ntwo\n"),
+];
+const GO: &[(&str, &str)] = &[(
+    "main.go",
+    "package main\n\nimport \"ignite\"\n\nfunc handler(payload []byte, ctx *ignite.Context) ([]byte, error) {\n\treturn payload, nil\n}\n\nfunc main() {\n\tignite.Start(handler)\n}\n",
+)];
+const DENO: &[(&str, &str)] = &[
+    (
+        "main.ts",
+        "import { start } from \"ignite\";\nimport { greet } from \"@/greet.ts\";\n\nstart((payload: Uint8Array) => greet(new TextDecoder().decode(payload)));\n",
+    ),
+    ("greet.ts", "export const greet = (name: string) => `hello ${name}`;\n"),
+    ("deno.jsonc", "{\n  // kept\n  \"imports\": { \"@/\": \"./\", },\n}\n"),
+];
+const RUST: &[(&str, &str)] = &[
+    ("Cargo.toml", "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
+    (
+        "src/lib.rs",
+        "use ignite::prelude::*;\n\n#[ignite::main]\nasync fn handler(req: Request, ctx: Context) -> Result<impl IntoResponse> {\n    let name: String = req.field(\"name\")?;\n    Ok(format!(\"hello {name}, {}\", ctx.execution_id()))\n}\n",
+    ),
+];
+
+/// Compiles in two folders with caches of their own where that is cheap, and once more; tells what came out.
+fn check(files: &[(&str, &str)], other_cache: bool, wish: impl Fn(&mut CompileRequest)) -> Option<Compiled> {
+    if !slow() {
+        return None;
+    }
+    let one = folder(files);
+    // Another name, another depth, other times.
+    let above = folder(&[]);
+    let other = above.path().join("a folder/of another name");
+    write(&other, files);
+    let fresh = tempfile::tempdir().unwrap();
+
+    let request = |source: &Path| {
+        let mut request = CompileRequest::new(source, above.path().join("out.tar.zst"));
+        wish(&mut request);
+        request
+    };
+    let builder_one = builder(cache());
+    let mut first = request(one.path());
+    first.no_cache = true;
+    let first = compiled(&builder_one, &first);
+    assert!(fs::metadata(above.path().join("out.tar.zst")).unwrap().len() == first.bytes);
+
+    let builder_two = if other_cache { builder(fresh.path().to_owned()) } else { builder(cache()) };
+    let mut second = request(&other);
+    second.no_cache = true;
+    let second = compiled(&builder_two, &second);
+    assert_eq!(second.digest, first.digest, "the same source in another folder gives the same bytes");
+
+    let again = compiled(&builder_one, &request(&other));
+    assert_eq!((again.digest, again.cached.as_slice()), (first.digest, ["everything".to_owned()].as_slice()));
+    // The bound of the product is 100 ms in release; this build is not optimised.
+    assert!(again.elapsed < Duration::from_secs(2), "{:?}", again.elapsed);
+    Some(first)
+}
+
+fn paths(compiled: &Compiled) -> Vec<&str> {
+    compiled.manifest.files.iter().map(|file| file.path.as_str()).collect()
+}
+
+#[test]
+fn python() {
+    let Some(done) = check(PYTHON, true, |_| {}) else { return };
+    assert_eq!(done.manifest.entrypoint, "handler.py");
+    assert_eq!(
+        paths(&done),
+        [
+            "__pycache__/handler.cpython-312.pyc",
+            "__pycache__/words.cpython-312.pyc",
+            "data/names.txt",
+            "handler.py",
+            "words.py"
+        ]
+    );
+    assert!(done.bytes <= 8 * 1024, "{}", done.bytes);
+}
+
+#[test]
+fn python_with_dependencies() {
+    let mut files = PYTHON.to_vec();
+    files.push(("requirements.txt", "tabulate==0.9.0\n"));
+    let Some(done) = check(&files, true, |_| {}) else { return };
+    let found = paths(&done);
+    assert!(found.contains(&"vendor/tabulate/__pycache__/__init__.cpython-312.pyc"), "{found:?}");
+    assert!(!found.iter().any(|path| path.starts_with("vendor/bin/") || path.ends_with("/INSTALLER")), "{found:?}");
+    assert_eq!(done.manifest.dependencies[0].name, "tabulate");
+}
+
+#[test]
+fn go() {
+    let Some(done) = check(GO, false, |_| {}) else { return };
+    assert_eq!((paths(&done), done.manifest.files[0].mode), (vec!["app"], 0o755));
+    assert!(done.bytes <= 3 * 1000 * 1000, "{}", done.bytes);
+}
+
+#[test]
+fn deno_bundle() {
+    let Some(done) = check(DENO, false, |_| {}) else { return };
+    assert_eq!((paths(&done), done.manifest.entrypoint.as_str()), (vec!["main.js"], "main.js"));
+    assert!(done.bytes <= 64 * 1000, "{}", done.bytes);
+}
+
+#[test]
+fn deno_binary_without_its_base_names_it() {
+    if !slow() {
+        return;
+    }
+    let (source, cache) = (folder(DENO), tempfile::tempdir().unwrap());
+    // Nothing listens there, so this is what an author without a way out sees.
+    let builder = builder_with(cache.path().to_owned(), &[("HTTPS_PROXY", "http://127.0.0.1:9"), ("DENORT_BIN", "")]);
+    let mut request = CompileRequest::new(source.path(), cache.path().join("out"));
+    request.kind = Some(ArtifactKind::Binary);
+    let error = compile(&builder, &request).unwrap_err();
+    assert!(matches!(&error, CompileError::Step { step, .. } if step == "deno compile"), "{error}");
+    assert!(error.hint().unwrap().contains("DENORT_BIN"), "{}", error.report());
+}
+
+#[test]
+fn rust_native() {
+    let Some(done) = check(RUST, false, |_| {}) else { return };
+    assert_eq!((paths(&done), done.manifest.files[0].mode), (vec!["app"], 0o755));
+    assert!(done.bytes <= 2_500_000, "{}", done.bytes);
+    assert!(done.manifest.dependencies.iter().any(|package| package.name == "serde_json"));
+}
+
+#[test]
+fn rust_wasm() {
+    let Some(done) = check(RUST, false, |request| request.target = Some(Target::Wasm)) else { return };
+    assert_eq!(paths(&done), ["app.wasm"]);
+    assert!(done.bytes <= 400 * 1000, "{}", done.bytes);
+}
+
+#[test]
+fn included_files_are_packed_beside_the_program() {
+    if !slow() {
+        return;
+    }
+    let source = folder(GO);
+    write(
+        source.path(),
+        &[
+            ("ignite.toml", "name = \"hello\"\ntimeout_secs = 5\ninclude = [\"data/*.txt\"]\n[env]\nMODE = \"fast\"\n"),
+            (".gitignore", "data\n"),
+            ("data/a.txt", "a"),
+            ("data/b.bin", "b"),
+        ],
+    );
+    let out = source.path().join("hello.tar.gz");
+    let mut request = CompileRequest::new(source.path(), &out);
+    request.compression = ignite_core_artifact::Compression::Gzip;
+    let done = compiled(&builder(cache()), &request);
+    assert_eq!(paths(&done), ["app", "data/a.txt"]);
+    assert_eq!(
+        (done.manifest.limits.timeout_secs, done.manifest.env.as_slice()),
+        (Some(5), ["MODE".to_owned()].as_slice())
+    );
+    assert_eq!(fs::read(&out).unwrap()[..2], [0x1f, 0x8b]);
+    // The output lies among the sources and is none of them.
+    assert_eq!(compiled(&builder(cache()), &request).cached, ["everything"]);
+}

@@ -1,0 +1,4 @@
+import { start } from "ignite";
+import { greet } from "./greeting.ts";
+
+start(() => greet());

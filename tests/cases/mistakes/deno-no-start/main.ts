@@ -1,0 +1,3 @@
+export function handler(payload: Uint8Array) {
+  return payload;
+}

@@ -1,0 +1,4 @@
+import { start } from "ignite";
+
+export const handler = (payload: Uint8Array) => payload;
+console.log(typeof start);

@@ -1,0 +1,3 @@
+import { start } from "ignite";
+
+start((payload: Uint8Array => payload);

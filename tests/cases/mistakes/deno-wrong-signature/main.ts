@@ -1,0 +1,3 @@
+import { start } from "ignite";
+
+start((payload: string, ctx: number) => payload + ctx);

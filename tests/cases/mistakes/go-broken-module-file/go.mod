@@ -1,0 +1,5 @@
+module hello
+
+go 1.26
+
+require example.com/x

@@ -1,0 +1,8 @@
+package main
+
+import "ignite"
+
+func handler(payload []byte, ctx *ignite.Context) ([]byte, error) {
+	return payload, nil
+}
+

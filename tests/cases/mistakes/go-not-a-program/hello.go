@@ -1,0 +1,5 @@
+package hello
+
+func Handler(payload []byte) []byte {
+	return payload
+}

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"ignite"
+
+	"string"
+)
+
+func handler(payload []byte, ctx *ignite.Context) ([]byte, error) {
+	return payload, nil
+}
+
+func main() {
+	ignite.Start(handler)
+}

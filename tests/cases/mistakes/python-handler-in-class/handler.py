@@ -1,0 +1,3 @@
+class Greeter:
+    def handler(self, payload, ctx):
+        return "hello"

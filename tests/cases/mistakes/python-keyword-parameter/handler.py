@@ -1,0 +1,2 @@
+def handler(payload, ctx, *, limit):
+    return payload[:limit]

@@ -1,0 +1,5 @@
+import json
+
+
+def handle(payload, ctx):
+    return json.loads(payload)

@@ -1,0 +1,5 @@
+import greeting
+
+
+def handler(payload, ctx):
+    return payload

@@ -1,0 +1,2 @@
+async def handler(payload, ctx, database):
+    return database.find(payload)

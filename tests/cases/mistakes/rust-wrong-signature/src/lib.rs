@@ -1,0 +1,6 @@
+use ignite::prelude::*;
+
+#[ignite::main]
+async fn greet(req: &Request) {
+    let _ = req;
+}
