@@ -11,6 +11,8 @@
 )]
 pub mod bindings;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -42,10 +44,24 @@ where
 {
     fn call(&self, request: Request, context: Context) -> Outcome {
         match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-            Ok(runtime) => runtime.block_on((self.0)(request, context)),
+            Ok(runtime) => runtime.block_on(beside_a_timer((self.0)(request, context))),
             Err(error) => Outcome(Err(Error::from(error).context("could not start the runtime of the handler"))),
         }
     }
+}
+
+/// Runs `future` while a timer runs that nobody waits for. With no timer at all the runtime would wait for another thread
+/// to wake it, which here is a panic: a handler that waits for ever is to be ended by its deadline, as it is natively.
+async fn beside_a_timer(future: impl Future<Output = Outcome>) -> Outcome {
+    let (mut future, mut timer) = (pin!(future), pin!(tokio::time::sleep(Duration::from_secs(24 * 60 * 60))));
+    poll_fn(|cx| {
+        let outcome = future.as_mut().poll(cx);
+        if outcome.is_pending() {
+            let _ = timer.as_mut().poll(cx);
+        }
+        outcome
+    })
+    .await
 }
 
 /// Answers one request.
