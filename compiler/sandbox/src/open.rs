@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -10,6 +11,7 @@ use crate::run::{Pipe, Running};
 use crate::step::{Exit, Step, StepError};
 
 pub(crate) struct OpenProcess {
+    program: PathBuf,
     child: Child,
     reaped: bool,
 }
@@ -29,7 +31,7 @@ pub(crate) fn start(step: &Step) -> Result<(Box<dyn Running>, Pipe, Pipe), StepE
     let failed = |cause| StepError::Start { program: step.program.clone(), cause };
     let mut child = command.spawn().map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let process = OpenProcess { child, reaped: false };
+    let process = OpenProcess { program: step.program.clone(), child, reaped: false };
     match (stdout, stderr) {
         (Some(stdout), Some(stderr)) => Ok((Box::new(process), Box::new(stdout), Box::new(stderr))),
         _ => Err(failed(io::Error::other("no pipes"))),
@@ -49,13 +51,7 @@ fn die_with_parent(command: &mut Command) {
 }
 
 impl OpenProcess {
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-    }
-}
-
-impl Running for OpenProcess {
-    fn try_exit(&mut self) -> io::Result<Option<Exit>> {
+    fn look(&mut self) -> io::Result<Option<Exit>> {
         let Some(pid) = self.pid() else { return Ok(None) };
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if rustix::process::waitid(WaitId::Pid(pid), look)?.is_none() {
@@ -70,6 +66,16 @@ impl Running for OpenProcess {
             (None, Some(signal)) => Exit::Signal(signal),
             (None, None) => Exit::Code(-1),
         }))
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+    }
+}
+
+impl Running for OpenProcess {
+    fn try_exit(&mut self) -> Result<Option<Exit>, StepError> {
+        self.look().map_err(|cause| StepError::Wait { program: self.program.clone(), cause })
     }
 
     fn kill(&mut self) {

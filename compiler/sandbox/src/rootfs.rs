@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hakoniwa::{Child, Container, Namespace, Stdio};
 
@@ -14,6 +14,8 @@ use crate::run::{Pipe, Running};
 use crate::step::{Access, Exit, Mount, Step, StepError};
 
 pub(crate) struct Contained {
+    program: PathBuf,
+    root: PathBuf,
     child: Child,
     ended: bool,
 }
@@ -25,6 +27,9 @@ pub(crate) fn start(
     network: bool,
 ) -> Result<(Box<dyn Running>, Pipe, Pipe), StepError> {
     let failed = |cause: String| StepError::Start { program: step.program.clone(), cause: io::Error::other(cause) };
+    if !is_there(&step.program, root, mounts) {
+        return Err(StepError::Start { program: step.program.clone(), cause: io::ErrorKind::NotFound.into() });
+    }
     let mut container = Container::new();
     container.unshare(Namespace::Ipc).unshare(Namespace::Uts);
     if !network {
@@ -51,19 +56,19 @@ pub(crate) fn start(
     command.stdin(Stdio::from(quiet)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let pipes = (child.stdout.take(), child.stderr.take());
-    let mut process = Contained { child, ended: false };
-    // A container that cannot be set up has ended before its program began, and says why.
-    if let Some(cause) = process.setup_failure() {
-        return Err(if cause.contains("EPERM") || cause.contains("ENOSPC") || cause.contains("unshare") {
-            StepError::Namespaces { root: root.to_owned(), cause }
-        } else {
-            failed(cause)
-        });
-    }
+    let process = Contained { program: step.program.clone(), root: root.to_owned(), child, ended: false };
     match pipes {
         (Some(stdout), Some(stderr)) => Ok((Box::new(process), Box::new(stdout), Box::new(stderr))),
         _ => Err(failed("no pipes".into())),
     }
+}
+
+/// Whether the step would find its program; the container would say so only in words on its standard error.
+fn is_there(program: &Path, root: &Path, mounts: &[Mount]) -> bool {
+    let mounted = mounts.iter().find_map(|mount| Some(mount.source.join(program.strip_prefix(&mount.inside).ok()?)));
+    let below = program.strip_prefix("/").unwrap_or(program);
+    // A link may lead to a place that exists only inside.
+    mounted.unwrap_or_else(|| root.join(below)).symlink_metadata().is_ok()
 }
 
 /// Whether a step could run in a root file system on this machine for this user; runs `/bin/true` inside `root`.
@@ -91,32 +96,27 @@ fn text(value: &OsStr) -> Result<&str, StepError> {
     value.to_str().ok_or_else(|| StepError::NotUtf8(OsString::from(value)))
 }
 
-impl Contained {
-    /// The reason, when the container itself failed and its program never began.
-    fn setup_failure(&mut self) -> Option<String> {
-        match self.child.try_wait() {
-            Ok(Some(status)) if status.exit_code.is_none() && status.code == CONTAINER_FAILED => {
-                self.ended = true;
-                Some(status.reason)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The code with which the container reports its own failure.
-const CONTAINER_FAILED: i32 = 125;
+/// What the container adds to the number of a signal.
+const SIGNAL_BASE: i32 = 128;
 
 impl Running for Contained {
-    fn try_exit(&mut self) -> io::Result<Option<Exit>> {
-        let status = self.child.try_wait().map_err(|error| io::Error::other(error.to_string()))?;
-        let Some(status) = status else { return Ok(None) };
+    fn try_exit(&mut self) -> Result<Option<Exit>, StepError> {
+        let wait =
+            |program: &Path, cause| StepError::Wait { program: program.to_owned(), cause: io::Error::other(cause) };
+        let Some(status) = self.child.try_wait().map_err(|error| wait(&self.program, error.to_string()))? else {
+            return Ok(None);
+        };
         self.ended = true;
-        Ok(Some(match status.exit_code {
-            Some(code) => Exit::Code(code),
-            None if status.code > 128 => Exit::Signal(status.code - 128),
-            None => return Err(io::Error::other(status.reason)),
-        }))
+        match status.exit_code {
+            Some(code) => Ok(Some(Exit::Code(code))),
+            None if status.code > SIGNAL_BASE => Ok(Some(Exit::Signal(status.code - SIGNAL_BASE))),
+            // The container itself failed. It tells why in words only; the call that makes namespaces is named in them
+            // when this user may not make any.
+            None if status.reason.contains("unshare(") => {
+                Err(StepError::Namespaces { root: self.root.clone(), cause: status.reason })
+            }
+            None => Err(wait(&self.program, status.reason)),
+        }
     }
 
     fn kill(&mut self) {

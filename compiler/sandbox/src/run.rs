@@ -1,6 +1,5 @@
 //! Runs a step and hands on its lines.
 
-use std::io;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -13,7 +12,7 @@ use crate::{open, rootfs};
 /// A process that was started. Dropping it kills it.
 pub(crate) trait Running {
     /// Its end, if it has ended. Whatever it left running in its group is killed before this answers.
-    fn try_exit(&mut self) -> io::Result<Option<Exit>>;
+    fn try_exit(&mut self) -> Result<Option<Exit>, StepError>;
     /// Kills it and everything it started.
     fn kill(&mut self);
 }
@@ -94,8 +93,7 @@ fn wait(
         if now.duration_since(started) > step.limits.wall_time {
             return Err(StepError::TimedOut { limit: step.limits.wall_time });
         }
-        let look = process.try_exit();
-        ended = look.map_err(|cause| StepError::Wait { program: step.program.clone(), cause })?.map(|exit| (exit, now));
+        ended = process.try_exit()?.map(|exit| (exit, now));
     }
 }
 
