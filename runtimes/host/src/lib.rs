@@ -1,1 +1,36 @@
-//! The HTTP host: listen, admit, invoke, drain, report.
+//! The HTTP host of one app version: it listens, admits, invokes, drains and reports.
+//!
+//! A request's way: `serve.rs` accepts the connection, `request.rs` turns a request into an invocation within the limits,
+//! `admission.rs` gives it a slot or refuses it, an executor runs it, `respond.rs` writes the answer. The host owns HTTP,
+//! the clock and the queue; it knows nothing of languages beyond choosing the executor (`executors.rs`), and nothing of
+//! the platform: it serves with gateway and control plane away.
+//!
+//! Begin with [`Host`].
+
+mod admin;
+mod admission;
+pub mod args;
+mod artifact;
+mod body;
+mod config;
+mod env;
+mod errors;
+mod executors;
+mod host;
+mod interpreters;
+mod logs;
+mod metrics;
+mod request;
+mod respond;
+mod serve;
+mod serving;
+mod signals;
+mod unpack;
+
+pub use artifact::ArtifactSource;
+pub use config::{AdminListen, HostConfig, LogFormat, RuntimePaths};
+pub use env::{LIMIT_VARIABLES, LimitOverrides, LimitVariable};
+pub use errors::HostError;
+pub use host::{Ended, Host, StartError};
+pub use signals::run_until_signal;
+pub use unpack::unpack;

@@ -1,0 +1,127 @@
+//! The second listener: metrics and readiness for operators, never on the public port.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::body::ResponseBody;
+use crate::config::AdminListen;
+use crate::host::Shared;
+use crate::respond;
+
+/// Admin connections at once; further ones are closed.
+const CONNECTIONS_MAX: usize = 16;
+/// Longest time an admin client may take to send its request.
+const HEADER_MAX: Duration = Duration::from_secs(5);
+
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens the listener, if one is wanted, and tells where it is.
+pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<Option<(JoinHandle<()>, String)>> {
+    match &shared.config.admin {
+        AdminListen::Off => Ok(None),
+        AdminListen::Tcp(address) => {
+            let listener = TcpListener::bind(address).await?;
+            let at = listener.local_addr()?.to_string();
+            let shared = Arc::clone(shared);
+            let task = tokio::spawn(async move {
+                let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => connection(stream, &shared, &places),
+                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    }
+                }
+            });
+            Ok(Some((task, at)))
+        }
+        AdminListen::Unix(path) => {
+            // A relative path means the host's own folder.
+            let path = work_dir.join(path);
+            let listener = UnixListener::bind(&path)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+            let at = format!("unix:{}", path.display());
+            let shared = Arc::clone(shared);
+            let task = tokio::spawn(async move {
+                let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => connection(stream, &shared, &places),
+                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    }
+                }
+            });
+            Ok(Some((task, at)))
+        }
+    }
+}
+
+fn connection<S>(stream: S, shared: &Arc<Shared>, places: &Arc<Semaphore>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let service = service_fn(|request| {
+            let response = page(&request, &shared);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        // A client that goes away needs no answer.
+        let _ = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        drop(place);
+    });
+}
+
+fn page(request: &Request<Incoming>, shared: &Shared) -> Response<ResponseBody> {
+    match request.uri().path() {
+        "/metrics" => metrics(shared),
+        "/readyz" => shared.healthz(),
+        "/livez" => respond::json(StatusCode::OK, &json!({ "status": "live" })),
+        "/version" => respond::json(
+            StatusCode::OK,
+            &json!({ "version": env!("CARGO_PKG_VERSION"), "abi": ignite_core_abi::ABI_VERSION }),
+        ),
+        path => respond::json(
+            StatusCode::NOT_FOUND,
+            &json!({ "error": format!("there is no {path}; there are /metrics, /readyz, /livez and /version"), "type": "not_found" }),
+        ),
+    }
+}
+
+fn metrics(shared: &Shared) -> Response<ResponseBody> {
+    let serving = shared.serving.load();
+    let mut figures = vec![
+        ("slots_busy", "Executions that run or are not known to have stopped", serving.admission.in_flight() as f64),
+        ("slots", "Executions that may run at once", f64::from(serving.limits.max_concurrency)),
+        ("queue_length", "Executions that wait for a slot", f64::from(serving.admission.waiting())),
+        ("requests_in_hand", "Requests that are not answered whole", serving.requests() as f64),
+        ("log_lines_dropped", "Log lines dropped because they were too many", shared.logs.dropped() as f64),
+    ];
+    figures.extend(serving.executor.gauges());
+    let mut response = Response::new(ResponseBody::full(shared.metrics.page(&figures).into()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,93 @@
+//! Everything a host is told, complete and typed.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ignite_core_model::toolchain::{self, Tool};
+use ignite_core_model::{FunctionId, OrganizationId};
+
+use crate::artifact::ArtifactSource;
+use crate::env::LimitOverrides;
+
+/// What a host serves and how.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// Where requests come in; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Where metrics are read.
+    pub admin: AdminListen,
+    /// What is served.
+    pub artifact: ArtifactSource,
+    /// The app's id, where no gateway names one.
+    pub function_id: FunctionId,
+    /// The organisation, where no gateway names one.
+    pub organization_id: OrganizationId,
+    /// Limits that differ from the defaults and from what the artifact declares.
+    pub limits: LimitOverrides,
+    /// Whether a failed execution's answer carries the traceback; `None` follows the artifact.
+    pub expose_errors: Option<bool>,
+    /// The app's environment. Values may be secrets: they are never logged.
+    pub env: Vec<(String, String)>,
+    /// The interpreters.
+    pub runtimes: RuntimePaths,
+    /// Machine code of components, made ahead of time; `None` compiles at each start.
+    pub aot_cache: Option<PathBuf>,
+    /// Where artifacts are unpacked and sockets are made; a folder of the host's own within it is removed at its end.
+    pub work_dir: PathBuf,
+    /// Where parts of the product that a host unpacks once are kept between starts.
+    pub cache_dir: PathBuf,
+    /// Names this instance in log lines.
+    pub instance: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Where the interpreters of packed and bundled apps may be, the surest place first. The first that answers with a version
+/// that will do is taken when an app needs it; a machine without one serves all other apps.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimePaths {
+    /// Python 3.12.
+    pub python: Vec<PathBuf>,
+    /// Deno.
+    pub deno: Vec<PathBuf>,
+}
+
+impl RuntimePaths {
+    /// The places that `toolchains.toml` names; `env` reads the environment.
+    #[must_use]
+    pub fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self { python: toolchain::candidates(Tool::Python, env), deno: toolchain::candidates(Tool::Deno, env) }
+    }
+}
+
+/// Where the admin listener is. It is never on the public port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminListen {
+    /// Nowhere.
+    Off,
+    /// A Unix socket, readable by this user only.
+    Unix(PathBuf),
+    /// A TCP address; a loopback one unless somebody decided otherwise.
+    Tcp(SocketAddr),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+impl std::fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("listen", &self.listen)
+            .field("artifact", &self.artifact)
+            .field("function_id", &self.function_id)
+            .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! The host as a whole: started, swapped, drained.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use http::{Response, StatusCode};
+use ignite_runtimes_executor::{Health, LogSink};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::admin;
+use crate::artifact::{self, ArtifactError, ArtifactSource};
+use crate::body::ResponseBody;
+use crate::config::HostConfig;
+use crate::executors::{self, ExecutorError};
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+use crate::respond;
+use crate::serve;
+use crate::serving::Serving;
+
+/// Why a host could not be started, or an artifact not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("could not listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The admin address or socket is taken or not ours.
+    #[error("could not open the admin listener")]
+    Admin(#[source] std::io::Error),
+    /// There is no place for the host's own files.
+    #[error("could not make a working folder in {}", .0.display())]
+    WorkDir(std::path::PathBuf, #[source] std::io::Error),
+    /// The artifact is refused.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The app cannot be run here.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// The code does not load.
+    #[error("the handler could not be loaded: {0}")]
+    Load(String),
+    /// A task of the host's own failed.
+    #[error("the artifact could not be opened: {0}")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// How a host ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything in flight was answered.
+    Drained,
+    /// Work was still in flight when the time was up.
+    WorkLost,
+}
+
+/// What connections, probes and the admin page share.
+pub(crate) struct Shared {
+    pub(crate) config: HostConfig,
+    pub(crate) serving: ArcSwap<Serving>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) metrics: Arc<Metrics>,
+    draining: AtomicBool,
+}
+
+impl Shared {
+    /// The answer to `/healthz`: could an execution be served now?
+    pub(crate) fn healthz(&self) -> Response<ResponseBody> {
+        match self.health() {
+            Health::Ready => respond::json(StatusCode::OK, &json!({ "status": "ready" })),
+            other => respond::json(StatusCode::SERVICE_UNAVAILABLE, &status(&other)),
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if self.draining.load(Ordering::Acquire) { Health::Draining } else { self.serving.load().executor.health() }
+    }
+}
+
+fn status(health: &Health) -> serde_json::Value {
+    match health {
+        Health::Ready => json!({ "status": "ready" }),
+        Health::Starting => json!({ "status": "starting", "reason": "the handler is being loaded" }),
+        Health::Failed(reason) => json!({ "status": "failed", "reason": reason }),
+        Health::Draining => json!({ "status": "draining", "reason": "the host is shutting down" }),
+    }
+}
+
+/// A running host. Dropping it ends it at once; [`Host::drain`] ends it well.
+pub struct Host {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    admin: Option<JoinHandle<()>>,
+    admin_at: Option<String>,
+    /// The host's own files; removed when it ends.
+    work_dir: TempDir,
+}
+
+impl Host {
+    /// Listens and starts to load the app; requests wait until it is loaded.
+    ///
+    /// # Errors
+    /// When the address, the artifact or the machine does not allow it. Code that does not load is no error here: the
+    /// host stays up and `/healthz` says why, as an orchestrator needs it.
+    pub async fn start(config: HostConfig) -> Result<Self, StartError> {
+        let listener =
+            TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let work_dir = tempfile::Builder::new()
+            .prefix("ignite-host-")
+            .tempdir_in(&config.work_dir)
+            .map_err(|error| StartError::WorkDir(config.work_dir.clone(), error))?;
+        let limits = config.limits.resolve(&ignite_core_artifact::DeclaredLimits::default());
+        let logs = Arc::new(Logs::start(
+            config.log_format,
+            config.instance.clone(),
+            limits.log_line_bytes_max,
+            limits.log_lines_per_second,
+        ));
+        let serving = open(&config.artifact, &config, work_dir.path(), &logs).await?;
+        let shared = Arc::new(Shared {
+            serving: ArcSwap::from_pointee(serving),
+            logs,
+            metrics: Arc::default(),
+            draining: AtomicBool::new(false),
+            config,
+        });
+        let (admin, admin_at) = admin::listen(&shared, work_dir.path())
+            .await
+            .map_err(StartError::Admin)?
+            .map_or((None, None), |(task, at)| (Some(task), Some(at)));
+        let (stopping, stop) = watch::channel(false);
+        let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stop));
+        shared.logs.host("info", "listening", &json!({ "address": address.to_string(), "admin": admin_at }));
+        Ok(Self { shared, address, stopping, accepting, admin, admin_at, work_dir })
+    }
+
+    /// Where requests come in.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics are read: `unix:PATH` or `ADDRESS:PORT`.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin_at.as_deref()
+    }
+
+    /// Whether an execution could be served now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Resolves when the app is loaded or cannot be.
+    pub async fn started(&self) -> Health {
+        let serving = self.shared.serving.load_full();
+        serving.executor.started().await
+    }
+
+    /// Serves another artifact from now on. The new code is loaded first; requests that are under way finish with the old
+    /// one, and none fails for the change. The listener and its limits stay.
+    ///
+    /// # Errors
+    /// When the new artifact cannot be opened or its code does not load; then nothing has changed.
+    pub async fn swap(&self, source: &ArtifactSource, env: Vec<(String, String)>) -> Result<(), StartError> {
+        let config = HostConfig { env, ..self.shared.config.clone() };
+        let next = open(source, &config, self.work_dir.path(), &self.shared.logs).await?;
+        if let Health::Failed(reason) = next.executor.started().await {
+            next.executor.drain(Instant::now()).await;
+            return Err(StartError::Load(reason));
+        }
+        let old = self.shared.serving.swap(Arc::new(next));
+        let deadline = Instant::now() + old.limits.drain_timeout;
+        tokio::spawn(async move { old.drain(deadline).await });
+        Ok(())
+    }
+
+    /// Takes no more connections, lets what is in flight finish within the drain limit, then ends the workers.
+    pub async fn drain(mut self) -> Ended {
+        let serving = self.shared.serving.load_full();
+        let deadline = Instant::now() + serving.limits.drain_timeout;
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.logs.host("info", "draining", &json!({ "requests": serving.requests() }));
+        self.stopping.send_replace(true);
+        let _ = (&mut self.accepting).await;
+        // Each connection holds a receiver while it lives.
+        let connections_closed = tokio::time::timeout_at(deadline, self.stopping.closed()).await.is_ok();
+        serving.drain(deadline).await;
+        let ended = if connections_closed { Ended::Drained } else { Ended::WorkLost };
+        self.shared.logs.host("info", "ended", &json!({ "work_lost": ended == Ended::WorkLost }));
+        let logs = Arc::clone(&self.shared.logs);
+        let _ = tokio::task::spawn_blocking(move || logs.flush()).await;
+        ended
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        if let Some(admin) = &self.admin {
+            admin.abort();
+        }
+    }
+}
+
+async fn open(
+    source: &ArtifactSource,
+    config: &HostConfig,
+    work_dir: &std::path::Path,
+    logs: &Arc<Logs>,
+) -> Result<Serving, StartError> {
+    let (source, place) = (source.clone(), work_dir.to_owned());
+    let app =
+        tokio::task::spawn_blocking(move || artifact::open(&source, &place)).await.map_err(StartError::Task)??;
+    let limits = config.limits.resolve(&app.manifest.limits);
+    let expose_errors = config.expose_errors.or(app.manifest.limits.expose_errors).unwrap_or(false);
+    let sink: Arc<dyn LogSink> = Arc::clone(logs) as Arc<dyn LogSink>;
+    let executor = executors::start(&app, &limits, config, sink)?;
+    Ok(Serving::new(executor, limits, expose_errors, app))
+}

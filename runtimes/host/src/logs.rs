@@ -1,0 +1,270 @@
+//! Log lines: made where they arise, written by one thread, and never in anybody's way.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use ignite_core_model::ExecutionId;
+use ignite_runtimes_executor::{LogLine, LogSink, LogSource};
+
+use crate::config::LogFormat;
+
+/// Lines that may wait to be written; further ones are dropped and counted.
+const LINES_WAITING_MAX: usize = 8192;
+/// How long the writer may take to write the rest when the host ends.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// Takes lines of the function and of the host.
+pub(crate) struct Logs {
+    lines: SyncSender<Message>,
+    format: LogFormat,
+    instance: String,
+    started: Instant,
+    line_bytes_max: usize,
+    per_second_max: u64,
+    /// The running second since the start in the upper half, its lines in the lower.
+    window: AtomicU64,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+impl Logs {
+    /// Writes to stdout.
+    pub(crate) fn start(format: LogFormat, instance: String, line_bytes_max: usize, per_second_max: u32) -> Self {
+        let (lines, received) = sync_channel(LINES_WAITING_MAX);
+        let writer = std::thread::Builder::new().name("log-writer".into());
+        let _ = writer.spawn(move || write(&received, &mut std::io::stdout().lock()));
+        Self {
+            lines,
+            format,
+            instance,
+            started: Instant::now(),
+            line_bytes_max,
+            per_second_max: per_second_max.into(),
+            window: AtomicU64::new(0),
+            dropped: Arc::default(),
+        }
+    }
+
+    /// A line of the host itself. `fields` are members of a JSON object.
+    pub(crate) fn host(&self, level: &'static str, message: &str, fields: &serde_json::Value) {
+        let fields = if fields.is_null() { String::new() } else { fields.to_string() };
+        self.send(&LogLine { source: LogSource::Host, level, execution_id: None, message, fields: &fields });
+    }
+
+    /// A line of the host itself about one execution.
+    pub(crate) fn about(&self, level: &'static str, execution_id: ExecutionId, message: &str) {
+        let execution_id = Some(execution_id);
+        self.send(&LogLine { source: LogSource::Host, level, execution_id, message, fields: "" });
+    }
+
+    /// Lines that were dropped because they were too many.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was sent so far is written, for a bounded time. Blocks.
+    pub(crate) fn flush(&self) {
+        let (done, finished) = sync_channel(1);
+        if self.lines.send(Message::Flush(done)).is_ok() {
+            let _ = finished.recv_timeout(FLUSH_MAX);
+        }
+    }
+
+    fn send(&self, line: &LogLine<'_>) {
+        let text = match self.format {
+            LogFormat::Json => self.json(line),
+            LogFormat::Text => self.text(line),
+        };
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(text)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn json(&self, line: &LogLine<'_>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160 + line.message.len() + line.fields.len());
+        let time = humantime::format_rfc3339_millis(SystemTime::now());
+        // Writing into a vector cannot fail.
+        let _ = write!(out, r#"{{"time":"{time}","level":"{}","stream":"{}""#, line.level, stream(line.source));
+        member(&mut out, "instance", &self.instance);
+        if let Some(id) = line.execution_id {
+            let _ = write!(out, r#","execution_id":"{id}""#);
+        }
+        member(&mut out, "message", &self.cut(line.message));
+        further(&mut out, line.fields);
+        out.extend_from_slice(b"}\n");
+        out
+    }
+
+    fn text(&self, line: &LogLine<'_>) -> Vec<u8> {
+        let mut text = match line.source {
+            LogSource::Stdout => String::new(),
+            _ => format!("{} ", line.level),
+        };
+        text.push_str(&self.cut(line.message));
+        if !line.fields.is_empty() {
+            text.push(' ');
+            text.push_str(line.fields);
+        }
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// The message within the length limit; what was cut away is told.
+    fn cut<'a>(&self, message: &'a str) -> std::borrow::Cow<'a, str> {
+        if message.len() <= self.line_bytes_max {
+            return message.into();
+        }
+        let end = message.floor_char_boundary(self.line_bytes_max);
+        format!("{}… ({} bytes cut)", &message[..end], message.len() - end).into()
+    }
+
+    /// Whether this line is within the rate limit.
+    fn within_rate(&self) -> bool {
+        let second = self.started.elapsed().as_secs() & u64::from(u32::MAX);
+        let count = |window: u64| {
+            let seen = if window >> 32 == second { window & u64::from(u32::MAX) } else { 0 };
+            (seen < self.per_second_max).then_some((second << 32) | (seen + 1))
+        };
+        self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
+    }
+}
+
+impl LogSink for Logs {
+    fn line(&self, line: LogLine<'_>) {
+        // The function's own lines are limited in rate, the host's are few.
+        if line.source == LogSource::Host || self.within_rate() {
+            self.send(&line);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn stream(source: LogSource) -> &'static str {
+    match source {
+        LogSource::Stdout => "stdout",
+        LogSource::Stderr => "stderr",
+        LogSource::Logger => "logger",
+        LogSource::Host => "host",
+    }
+}
+
+fn member(out: &mut Vec<u8>, name: &str, text: &str) {
+    let _ = write!(out, r#","{name}":"#);
+    let _ = serde_json::to_writer(&mut *out, text);
+}
+
+/// Names the host itself writes; a field of the same name stands below `fields` instead, so that no record can pretend
+/// to be another's.
+const OWN_NAMES: [&str; 6] = ["time", "level", "stream", "instance", "execution_id", "message"];
+
+/// Adds the members of the JSON object `fields`; what is no object is kept as text.
+fn further(out: &mut Vec<u8>, fields: &str) {
+    if fields.is_empty() {
+        return;
+    }
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(fields) else {
+        return member(out, "fields", fields);
+    };
+    let (clash, plain): (serde_json::Map<_, _>, serde_json::Map<_, _>) =
+        fields.into_iter().partition(|(name, _)| OWN_NAMES.contains(&name.as_str()) || name == "fields");
+    for (name, value) in &plain {
+        out.push(b',');
+        let _ = serde_json::to_writer(&mut *out, name);
+        let _ = write!(out, ":{value}");
+    }
+    if !clash.is_empty() {
+        let _ = write!(out, r#","fields":{}"#, serde_json::Value::Object(clash));
+    }
+}
+
+/// Writes lines until nobody sends any; gathers what waits into one write.
+fn write(received: &Receiver<Message>, out: &mut impl Write) {
+    const GATHER_BYTES: usize = 64 * 1024;
+    while let Ok(first) = received.recv() {
+        let mut buffer = Vec::new();
+        let mut flushes = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            match message {
+                Message::Line(line) => buffer.extend_from_slice(&line),
+                Message::Flush(done) => flushes.push(done),
+            }
+            if buffer.len() < GATHER_BYTES {
+                next = received.try_recv().ok();
+            }
+        }
+        // A closed stdout must not stop the function.
+        let _ = out.write_all(&buffer).and_then(|()| out.flush());
+        for done in flushes {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    fn logs(per_second_max: u32) -> (Logs, Receiver<Message>) {
+        let (lines, received) = sync_channel(16);
+        let logs = Logs {
+            lines,
+            format: LogFormat::Json,
+            instance: "i-1".into(),
+            started: Instant::now(),
+            line_bytes_max: 10,
+            per_second_max: per_second_max.into(),
+            window: AtomicU64::new(0),
+            dropped: Arc::default(),
+        };
+        (logs, received)
+    }
+
+    fn next(received: &Receiver<Message>) -> serde_json::Value {
+        match received.try_recv().unwrap() {
+            Message::Line(line) => serde_json::from_slice(&line).unwrap(),
+            Message::Flush(_) => panic!("not a line"),
+        }
+    }
+
+    fn line<'a>(message: &'a str, fields: &'a str) -> LogLine<'a> {
+        LogLine { source: LogSource::Logger, level: "info", execution_id: None, message, fields }
+    }
+
+    #[test]
+    fn a_record_cannot_pretend_to_be_another() {
+        let (logs, received) = logs(100);
+        logs.line(line("a\"b\n", r#"{"message": "forged", "execution_id": "x", "colour": "mauve"}"#));
+        let written = next(&received);
+        assert_eq!(written["message"], "a\"b\n");
+        assert!(written["execution_id"].is_null());
+        assert_eq!(written["colour"], "mauve");
+        assert_eq!(written["fields"]["message"], "forged");
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_a_character() {
+        let (logs, received) = logs(100);
+        logs.line(line("ääääääää", ""));
+        assert_eq!(next(&received)["message"], "äääää… (6 bytes cut)");
+    }
+
+    #[test]
+    fn too_many_lines_are_dropped_and_counted() {
+        let (logs, received) = logs(3);
+        for _ in 0..10 {
+            logs.line(line("x", ""));
+        }
+        assert_eq!(received.try_iter().count(), 3);
+        assert_eq!(logs.dropped(), 7);
+    }
+}

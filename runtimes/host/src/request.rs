@@ -1,0 +1,170 @@
+//! From an HTTP request to an invocation, within the limits.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName};
+use http::request::Parts;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
+use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
+use tokio::time::{Instant, timeout};
+
+use crate::errors::HostError;
+
+/// The execution's id.
+pub(crate) const EXECUTION_ID: HeaderName = HeaderName::from_static("x-ignite-execution-id");
+/// The app's id.
+pub(crate) const FUNCTION_ID: HeaderName = HeaderName::from_static("x-ignite-function-id");
+/// The organisation's id.
+pub(crate) const ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-ignite-organization-id");
+/// Milliseconds the caller will wait; may only shorten the app's limit.
+pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-ignite-timeout-ms");
+
+/// Headers that speak of the connection and not of the message (RFC 9110 §7.6.1), never passed on in either direction.
+pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Parts of a request body under way to a function that reads while the caller writes.
+const STREAM_PARTS_MAX: usize = 4;
+/// Room made for a body at once; a longer announced length is believed only as its bytes come.
+const BODY_RESERVE_BYTES_MAX: usize = 64 * 1024;
+
+/// The gateway's id for this execution, or a new one.
+pub(crate) fn execution_id(headers: &HeaderMap) -> ExecutionId {
+    headers.get(EXECUTION_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        ExecutionId::from_parts(since.as_millis() as u64, rand::random())
+    })
+}
+
+/// Whose execution it is: as the gateway says, else as configured.
+pub(crate) fn function(headers: &HeaderMap, own: (&FunctionId, &OrganizationId)) -> (FunctionId, OrganizationId) {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    (
+        text(FUNCTION_ID).and_then(|id| id.parse().ok()).unwrap_or_else(|| own.0.clone()),
+        text(ORGANIZATION_ID).and_then(|id| id.parse().ok()).unwrap_or_else(|| own.1.clone()),
+    )
+}
+
+/// How long this execution may take.
+pub(crate) fn time_limit(headers: &HeaderMap, limits: &Limits) -> Result<Duration, HostError> {
+    let Some(value) = headers.get(TIMEOUT_MS) else { return Ok(limits.execution_timeout) };
+    let asked = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    match asked {
+        Some(ms) => Ok(limits.execution_timeout.min(Duration::from_millis(ms))),
+        None => Err(HostError::InvalidHeader {
+            name: "x-ignite-timeout-ms",
+            reason: "expected a whole number of milliseconds",
+        }),
+    }
+}
+
+/// Checks what can be told from the head alone.
+pub(crate) fn check_head(parts: &Parts, body: &Incoming, limits: &Limits) -> Result<(), HostError> {
+    // As on the wire in HTTP/1.1: name, `: `, value, CR LF.
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let line = parts.uri.path_and_query().map_or(1, |path| path.as_str().len());
+    if headers + line > limits.header_bytes_max {
+        return Err(HostError::HeadersTooLarge { header_bytes_max: limits.header_bytes_max });
+    }
+    if body.size_hint().lower() > limits.payload_bytes_max as u64 {
+        return Err(HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max });
+    }
+    Ok(())
+}
+
+/// Removes what speaks of the connection, the headers that `connection` names included.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.remove(header::CONNECTION) {
+        for name in connection.to_str().unwrap_or_default().split(',') {
+            headers.remove(name.trim());
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Reads the body whole, by `deadline`.
+pub(crate) async fn read_body(mut body: Incoming, limits: &Limits, deadline: Instant) -> Result<Bytes, HostError> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let announced = body.size_hint().lower() as usize;
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    while let Some(part) = next_part(&mut body, limits, deadline).await? {
+        let have = first.as_ref().map_or(whole.len(), Bytes::len);
+        if have + part.len() > limits.payload_bytes_max {
+            return Err(HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max });
+        }
+        // Most payloads come in one part, which is passed on without a copy.
+        match first.take() {
+            None if whole.is_empty() => first = Some(part),
+            None => whole.extend_from_slice(&part),
+            Some(before) => {
+                whole.reserve(announced.min(BODY_RESERVE_BYTES_MAX).max(before.len() + part.len()));
+                whole.extend_from_slice(&before);
+                whole.extend_from_slice(&part);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// The next data of a body; trailers are passed over.
+async fn next_part(body: &mut Incoming, limits: &Limits, deadline: Instant) -> Result<Option<Bytes>, HostError> {
+    loop {
+        let patience = limits.body_idle_timeout.min(deadline.saturating_duration_since(Instant::now()));
+        match timeout(patience, body.frame()).await {
+            Err(_) => return Err(HostError::PayloadTimeout { body_idle_ms: patience.as_millis() }),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(error))) => return Err(HostError::PayloadBroken(error.to_string())),
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+/// A body that is passed on as it comes. The returned future moves it and must be awaited beside the execution.
+pub(crate) fn stream_body(
+    body: Incoming,
+    limits: &Limits,
+    deadline: Instant,
+) -> (RequestBody, impl Future<Output = ()> + Send + use<>) {
+    let (sender, stream) = body_channel(STREAM_PARTS_MAX);
+    (RequestBody::Stream(stream), pass_on(body, sender, limits.clone(), deadline))
+}
+
+async fn pass_on(mut body: Incoming, sender: BodySender, limits: Limits, deadline: Instant) {
+    let mut passed = 0;
+    loop {
+        match next_part(&mut body, &limits, deadline).await {
+            Ok(None) => return sender.finish(),
+            Ok(Some(part)) => {
+                passed += part.len();
+                if passed > limits.payload_bytes_max {
+                    let error = HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max };
+                    return sender.break_off(error.to_string());
+                }
+                if sender.send(part).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => return sender.break_off(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Connections and what happens on them.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request as HttpRequest, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ignite_core_model::Limits;
+use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::body::ResponseBody;
+use crate::errors::HostError;
+use crate::host::Shared;
+use crate::request::{self, check_head, remove_hop_by_hop};
+use crate::respond::{self, Ids};
+use crate::serving::Request;
+
+/// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two looks at a connection's first bytes.
+const PEEK_PAUSE: Duration = Duration::from_millis(2);
+/// What an HTTP/2 connection begins with (RFC 9113 §3.4); HTTP/1 methods differ from it within these.
+const HTTP2_BEGINS: &[u8] = b"PRI ";
+/// Streams of one HTTP/2 connection at once.
+const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// Accepts connections until `stopping` says to stop, then lets those there are finish their requests.
+pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    let limits = shared.serving.load().limits.clone();
+    let places = Arc::new(Semaphore::new(limits.connections_max as usize));
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
+                tokio::spawn(async move {
+                    shared.metrics.connections.inc();
+                    connection(stream, &shared, stopping).await;
+                    shared.metrics.connections.dec();
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // A connection that ended before it was taken is nobody's concern; all else passes, but not at once.
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                    shared.logs.host(
+                        "warn",
+                        "could not accept a connection",
+                        &serde_json::json!({ "error": error.to_string() }),
+                    );
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Serves one connection to its end. Faults of the connection are its caller's and end here.
+async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    // Answers are written whole; waiting to fill a segment would only delay them.
+    let _ = stream.set_nodelay(true);
+    let limits = shared.serving.load().limits.clone();
+    let Ok(Ok(http2)) = timeout(limits.header_timeout, begins_with_http2(&stream)).await else { return };
+    let service = service_fn(|request| {
+        let shared = Arc::clone(shared);
+        async move { Ok::<_, Infallible>(answer(request, shared).await) }
+    });
+    let io = TokioIo::new(stream);
+    // Once in a while a future larger than these two would be moved about; they are pinned where they are.
+    if http2 {
+        let connection = http2_builder(&limits).serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    } else {
+        let connection = http1_builder(&limits).serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+}
+
+fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .pipeline_flush(true)
+        // Beyond this hyper answers 431 itself, without a body; up to it `request.rs` does, with the limit's name.
+        .max_buf_size((2 * limits.header_bytes_max).max(64 * 1024));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.header_timeout)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(2 * limits.header_bytes_max).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Looks at the first bytes without taking them.
+async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; HTTP2_BEGINS.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        let same = first[..seen] == HTTP2_BEGINS[..seen];
+        if seen == 0 || !same || seen == first.len() {
+            return Ok(seen == first.len() && same);
+        }
+        tokio::time::sleep(PEEK_PAUSE).await;
+    }
+}
+
+async fn answer(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        match request.uri().path() {
+            "/healthz" => return shared.healthz(),
+            "/livez" => return respond::json(StatusCode::OK, &serde_json::json!({ "status": "live" })),
+            _ => {}
+        }
+    }
+    execution(request, shared).await
+}
+
+/// One execution, from its head to its answer's head.
+async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
+    let begun = Instant::now();
+    let (function, organization) =
+        request::function(request.headers(), (&shared.config.function_id, &shared.config.organization_id));
+    let ids = Ids { execution: request::execution_id(request.headers()), function, organization };
+    let mine = Request::begin(&shared.serving, ids.execution, &shared.logs, &shared.metrics);
+    let expose_errors = mine.serving.expose_errors;
+    let response = match run(request, mine, &ids, begun, &shared).await {
+        Ok(response) => response,
+        Err(error) => {
+            report(&error, &ids, &shared);
+            respond::error(&error, &ids, expose_errors)
+        }
+    };
+    shared.metrics.answered(response.status().as_u16(), begun.elapsed());
+    response
+}
+
+async fn run(
+    request: HttpRequest<Incoming>,
+    mine: Request,
+    ids: &Ids,
+    begun: Instant,
+    shared: &Shared,
+) -> Result<Response<ResponseBody>, HostError> {
+    let serving = Arc::clone(&mine.serving);
+    let limits = &serving.limits;
+    let (mut parts, body) = request.into_parts();
+    check_head(&parts, &body, limits)?;
+    let time_limit = request::time_limit(&parts.headers, limits)?;
+    let deadline = begun + time_limit;
+    remove_hop_by_hop(&mut parts.headers);
+    for own in [&request::EXECUTION_ID, &request::FUNCTION_ID, &request::ORGANIZATION_ID, &request::TIMEOUT_MS] {
+        parts.headers.remove(own);
+    }
+    let timed_out = || HostError::Timeout { timeout_ms: time_limit.as_millis() };
+
+    // A payload is read before a slot is taken, so that a slow caller holds none; a function that reads while the caller
+    // writes holds one from the start.
+    let (body, feed) = if serving.executor.reads_streams() {
+        let (body, feed) = request::stream_body(body, limits, deadline);
+        (body, Some(feed))
+    } else {
+        (RequestBody::Full(request::read_body(body, limits, deadline).await?), None)
+    };
+    wait_until_started(&serving, deadline).await?;
+    let slot = serving.admission.admit(deadline, &shared.metrics).await?;
+    let (path, query) = match parts.uri.path_and_query() {
+        Some(both) => (both.path().to_owned(), both.query().unwrap_or_default().to_owned()),
+        None => ("/".to_owned(), String::new()),
+    };
+    let invocation = Invocation {
+        execution_id: ids.execution,
+        function_id: ids.function.clone(),
+        organization_id: ids.organization.clone(),
+        method: parts.method,
+        path,
+        query,
+        headers: parts.headers,
+        body,
+        deadline,
+        slot,
+    };
+    let answer = timeout_at(deadline, serving.executor.invoke(invocation));
+    let reply = match feed {
+        None => answer.await,
+        Some(feed) => beside(answer, feed).await,
+    };
+    match reply {
+        Ok(Ok(reply)) => Ok(respond::reply(reply, ids, mine, deadline)),
+        Ok(Err(InvokeError::TimedOut)) | Err(_) => Err(timed_out()),
+        Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+/// Awaits `answer` while `feed` brings the request's body. A feed that is not finished when the answer begins goes on by
+/// itself: the function may read on while it writes. It ends with its caller, with the function, or at the deadline.
+async fn beside<T>(answer: impl Future<Output = T>, feed: impl Future<Output = ()> + Send + 'static) -> T {
+    let feeding = tokio::spawn(feed);
+    let mut abort = AbortUnless { handle: Some(feeding.abort_handle()) };
+    let answer = answer.await;
+    abort.handle = None;
+    answer
+}
+
+/// Aborts a task when the future it belongs to is dropped half-way.
+struct AbortUnless {
+    handle: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for AbortUnless {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.abort();
+        }
+    }
+}
+
+/// The first requests after a start wait for it instead of failing.
+async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant) -> Result<(), HostError> {
+    let health = match serving.executor.health() {
+        Health::Starting => {
+            let patience = deadline.min(Instant::now() + serving.limits.queue_timeout);
+            timeout_at(patience, serving.executor.started()).await.unwrap_or(Health::Starting)
+        }
+        health => health,
+    };
+    match health {
+        Health::Ready => Ok(()),
+        Health::Starting => Err(InvokeError::Unavailable("it is still starting".into()).into()),
+        Health::Failed(reason) => Err(InvokeError::Unavailable(reason).into()),
+        Health::Draining => Err(InvokeError::Unavailable("it is shutting down".into()).into()),
+    }
+}
+
+/// A handler's own errors are logged where they arise; all others here, once.
+fn report(error: &HostError, ids: &Ids, shared: &Shared) {
+    shared.metrics.refused(error.class());
+    if !matches!(error, HostError::Invoke(InvokeError::Handler { .. })) {
+        shared.logs.about("warn", ids.execution, &format!("answered {}: {error}", error.status().as_u16()));
+    }
+}

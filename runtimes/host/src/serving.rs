@@ -1,0 +1,97 @@
+//! One app version that is being served, and the requests it has in hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ignite_core_model::{ExecutionId, Limits};
+use ignite_runtimes_executor::Executor;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::artifact::App;
+use crate::logs::Logs;
+use crate::metrics::Metrics;
+
+/// An executor with its limits and slots.
+pub(crate) struct Serving {
+    pub(crate) executor: Box<dyn Executor>,
+    pub(crate) limits: Limits,
+    pub(crate) admission: Admission,
+    pub(crate) expose_errors: bool,
+    /// Requests that have chosen this version and are not finished.
+    requests: AtomicUsize,
+    finished: Notify,
+    /// Keeps the unpacked files as long as they may be run.
+    _app: App,
+}
+
+impl Serving {
+    pub(crate) fn new(executor: Box<dyn Executor>, limits: Limits, expose_errors: bool, app: App) -> Self {
+        let admission = Admission::new(&limits);
+        let (requests, finished) = (AtomicUsize::new(0), Notify::new());
+        Self { executor, limits, admission, expose_errors, requests, finished, _app: app }
+    }
+
+    /// Lets the requests in hand finish, then drains the executor; all by `deadline`.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        let idle = async {
+            loop {
+                let finished = self.finished.notified();
+                if self.requests.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                finished.await;
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline, idle).await;
+        self.executor.drain(deadline).await;
+    }
+
+    /// Requests in hand.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// A request in the hands of one app version, until its answer is sent.
+pub(crate) struct Request {
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) execution_id: ExecutionId,
+    logs: Arc<Logs>,
+    metrics: Arc<Metrics>,
+}
+
+impl Request {
+    /// Chooses the version that `current` names. It is chosen only when it is still the current one after it was marked
+    /// as in use: then whoever replaces it sees the mark, and waits.
+    pub(crate) fn begin(
+        current: &arc_swap::ArcSwap<Serving>,
+        execution_id: ExecutionId,
+        logs: &Arc<Logs>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        loop {
+            let serving = current.load_full();
+            serving.requests.fetch_add(1, Ordering::SeqCst);
+            let request = Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics) };
+            if Arc::ptr_eq(&request.serving, &current.load()) {
+                return request;
+            }
+        }
+    }
+
+    /// The answer broke off after its head was sent.
+    pub(crate) fn broke_off(&self, why: &str) {
+        self.metrics.broken_answers.inc();
+        self.logs.about("warn", self.execution_id, &format!("the answer was broken off: {why}"));
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.serving.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.serving.finished.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! From the first signal to the exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::HostConfig;
+use crate::host::{Ended, Host, StartError};
+
+/// The host could not be started: the configuration or the artifact is not usable.
+const EXIT_START: u8 = 1;
+/// Work was lost: the second signal came, or the drain limit ended (128 + SIGTERM).
+const EXIT_WORK_LOST: u8 = 143;
+
+/// Runs a host until SIGTERM or SIGINT, drains it, and gives the exit code: 0 when everything in flight was answered, 143
+/// when work was lost to a second signal or the drain limit, 1 when it could not be started.
+pub fn run_until_signal(config: HostConfig) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&StartErrorText(error.to_string())),
+    };
+    let ended = runtime.block_on(serve(config));
+    // Blocking tasks are only reads of files and the log's flush; none is worth waiting for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::WorkLost) => ExitCode::from(EXIT_WORK_LOST),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn serve(config: HostConfig) -> Result<Ended, StartError> {
+    let mut signals = Signals::new().map_err(StartError::Admin)?;
+    let host = tokio::select! {
+        host = Host::start(config) => host?,
+        () = signals.next() => return Ok(Ended::Drained),
+    };
+    signals.next().await;
+    tokio::select! {
+        ended = host.drain() => Ok(ended),
+        () = signals.next() => Ok(Ended::WorkLost),
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not start the runtime: {0}")]
+struct StartErrorText(String);
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = format!("error: could not start the host\n  cause: {error}\n");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!("  cause: {error}\n"));
+        source = error.source();
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(EXIT_START)
+}
