@@ -113,6 +113,10 @@ pub fn config(tree: &SourceTree, sdk_url: &str) -> Result<String, Mistakes> {
         }
     }
     config.insert("imports".to_owned(), Value::Object(imports));
+    // Beside a package.json Deno expects packages in node_modules, which is never copied; its own cache serves as well.
+    if tree.has("package.json") && config.get("nodeModulesDir").and_then(Value::as_str) != Some("auto") {
+        config.insert("nodeModulesDir".to_owned(), Value::String("none".to_owned()));
+    }
     Ok(serde_json::to_string_pretty(&Value::Object(config)).unwrap_or_default())
 }
 
@@ -162,6 +166,21 @@ mod tests {
                     "ignite/testing": "file:///sdk/testing.ts",
                     "zod": "npm:zod@3"
                   }
+                }"#]],
+        );
+    }
+
+    #[test]
+    fn packages_of_a_node_project_are_found_without_its_folder() {
+        check(
+            &[("deno.json", "{\"nodeModulesDir\": \"manual\"}"), ("package.json", "{}")],
+            &expect![[r#"
+                {
+                  "imports": {
+                    "ignite": "file:///sdk/mod.ts",
+                    "ignite/testing": "file:///sdk/testing.ts"
+                  },
+                  "nodeModulesDir": "none"
                 }"#]],
         );
     }
