@@ -7,8 +7,8 @@ use crate::mistake::{Mistake, Mistakes};
 
 pub use ignite_core_model::MANIFEST_FILE;
 
-/// Names that never enter an artifact, at any depth.
-const NEVER_PACKED: [&str; 6] = [".git", "node_modules", "__pycache__", "target", ".venv", ".env"];
+/// Names that never enter an artifact, at any depth. In `.ignite` stand our own outputs.
+const NEVER_PACKED: [&str; 7] = [".git", ".ignite", "node_modules", "__pycache__", "target", ".venv", ".env"];
 
 /// Files that tell us what to do and are no part of the app.
 const OWN_FILES: [&str; 4] = [MANIFEST_FILE, ".gitignore", ".igniteignore", ".dockerignore"];

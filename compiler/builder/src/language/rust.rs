@@ -118,7 +118,8 @@ fn stage(context: &Context<'_>, package: &Package, app: &Path) -> Result<(), Com
         if lock.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == digest) && !context.no_cache {
             return stage.without("Cargo.lock").keeping("Cargo.lock").keeping(".ignite-lock").sync(app);
         }
-        return stage.with(".ignite-lock", digest).sync(app);
+        let author = context.tree.find_text("Cargo.lock").unwrap_or_default();
+        return stage.with(".ignite-lock", digest).with("Cargo.lock", lock::with_seed(author)).sync(app);
     }
     stage.keeping("Cargo.lock").sync(app)?;
     if !lock.is_file() || context.no_cache {
@@ -301,11 +302,10 @@ impl<'a> Cargo<'a> {
         const STEP: &str = "cargo fetch";
         let (app, stamp) = (work.join("app"), work.join("fetched"));
         let now = || {
-            let mut key = KeyBuilder::new("fetched 1");
-            for name in ["Cargo.lock", "Cargo.toml"] {
-                key = key.with(name, fs::read(app.join(name)).unwrap_or_default());
-            }
-            key.finish().to_string()
+            let lock = fs::read(app.join("Cargo.lock")).unwrap_or_default();
+            let manifests = self.context.tree.files().iter().filter(|file| file.path.ends_with("Cargo.toml"));
+            let key = KeyBuilder::new("fetched 1").with("lock", lock);
+            manifests.fold(key, |key, file| key.with(&file.path, file.digest.as_bytes())).finish().to_string()
         };
         if !self.context.no_cache && fs::read_to_string(&stamp).is_ok_and(|before| before == now()) {
             session.cached(STEP);
