@@ -1,5 +1,5 @@
 import type { Context } from "ignite";
-import { z } from "zod";
+import * as z from "zod";
 
 const Signup = z.strictObject({
   email: z.email(),

@@ -71,7 +71,7 @@ fn build(workspace: &Workspace) -> Result<()> {
     workspace.claim_target(&Metadata::load(workspace)?.member_names())?;
     let mut command = workspace.cargo();
     // Of the whole workspace, so that dependencies are built as `cargo xtask test` builds them, and once.
-    command.args(["build", "--workspace", "--bins", "--release", "--locked"]);
+    command.args(["build", "--workspace", "--bin", "ignite", "--bin", "ignite-host", "--release", "--locked"]);
     run(command, BUILD_MAX)
 }
 
