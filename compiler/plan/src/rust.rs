@@ -110,6 +110,7 @@ impl Package {
     pub fn rewritten(&self, target: Target) -> Vec<(String, String)> {
         let mut manifest = self.manifest.clone();
         let mut files = Vec::new();
+        remove_dev_dependencies(&mut manifest);
         add_dependencies(&mut manifest, &self.folder);
         let wrapped = self.is_library && target == Target::Native;
         if wrapped {
@@ -176,8 +177,13 @@ fn inherits<'a>(tree: &'a SourceTree, path: &str) -> Option<(usize, &'a str)> {
 
 /// Refuses path dependencies that leave the tree: only the tree is copied.
 fn outside(manifest: &DocumentMut, folder: &str, tree: &SourceTree, path: &str, mistakes: &mut Vec<Mistake>) {
-    let tables =
-        ["dependencies", "build-dependencies"].into_iter().filter_map(|name| manifest.get(name)?.as_table_like());
+    let targets = manifest.get("target").and_then(Item::as_table_like);
+    let targets = targets.into_iter().flat_map(|table| table.iter()).filter_map(|(_, target)| target.as_table_like());
+    let tables = std::iter::once(manifest.as_table() as &dyn TableLike)
+        .chain(targets)
+        .flat_map(|table| ["dependencies", "build-dependencies"].map(|name| table.get(name)))
+        .flatten()
+        .filter_map(Item::as_table_like);
     for (name, dependency) in tables.flat_map(|table| table.iter()) {
         let Some(to) = dependency.as_table_like().and_then(|table| table.get("path")).and_then(Item::as_str) else {
             continue;
@@ -261,6 +267,17 @@ fn profile(root: &DocumentMut) -> Option<&dyn TableLike> {
 
 fn table<'a>(document: &'a mut Table, name: &str) -> Option<&'a mut dyn TableLike> {
     document.entry(name).or_insert_with(|| Item::Table(Table::new())).as_table_like_mut()
+}
+
+/// Tests are not compiled here, and what they need may lie outside the copy.
+fn remove_dev_dependencies(manifest: &mut DocumentMut) {
+    manifest.remove("dev-dependencies");
+    let targets = manifest.get_mut("target").and_then(Item::as_table_like_mut);
+    for (_, target) in targets.into_iter().flat_map(|table| table.iter_mut()) {
+        if let Some(target) = target.as_table_like_mut() {
+            target.remove("dev-dependencies");
+        }
+    }
 }
 
 /// Adds what an author may leave out. What is there stays, but the SDK always comes from the compiler.
@@ -405,7 +422,7 @@ mod tests {
             &[
                 (
                     "Cargo.toml",
-                    "[package]\nname = \"a\"\n[lib]\ncrate-type = [\"cdylib\"]\n[dependencies]\nignite = \"0.1\"\nserde = \"1.0.100\" # ours\n[profile.release]\nlto = false\n",
+                    "[package]\nname = \"a\"\n[lib]\ncrate-type = [\"cdylib\"]\n[dependencies]\nignite = \"0.1\"\nserde = \"1.0.100\" # ours\n[dev-dependencies]\nfixtures = { path = \"../fixtures\" }\n[profile.release]\nlto = false\n",
                 ),
                 ("src/lib.rs", LIB),
             ],
@@ -482,7 +499,7 @@ mod tests {
             &[
                 (
                     "Cargo.toml",
-                    "[package]\nname = \"a\"\nversion.workspace = true\n[dependencies]\nshared = { path = \"../shared\" }\n[profile.release]\npanic = \"abort\"\n",
+                    "[package]\nname = \"a\"\nversion.workspace = true\n[target.'cfg(unix)'.dependencies]\nshared = { path = \"../shared\" }\n[profile.release]\npanic = \"abort\"\n",
                 ),
                 ("src/lib.rs", "pub fn handler() {}"),
             ],
