@@ -1,0 +1,193 @@
+//! What may be typed. No logic: doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Turn a handler into a versioned, auto-scaling HTTP endpoint
+#[derive(Debug, Parser)]
+#[command(
+    name = "ignite",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    /// Print results in this form
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For people, with every column
+    Wide,
+    /// For programs
+    Json,
+    /// For programs, as YAML
+    Yaml,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new project from a template
+    New(NewArgs),
+    /// Compile a project to an artifact
+    Compile(CompileArgs),
+    /// Compile and serve a project, or serve an artifact
+    Run(RunArgs),
+    /// Serve a project, and again after each change
+    Dev(DevArgs),
+    /// Call a function
+    Invoke(InvokeArgs),
+    /// Check the toolchains on this machine
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `ignite new`
+#[derive(Debug, clap::Args)]
+pub struct NewArgs {
+    /// Name the app and its folder
+    pub name: String,
+    /// Choose the language
+    #[arg(short, long, value_enum)]
+    pub runtime: TemplateRuntime,
+    /// Put the project into this folder instead of one named like the app
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+}
+
+/// The languages there are templates for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TemplateRuntime {
+    /// Python 3.12
+    Python,
+    /// Go
+    Go,
+    /// TypeScript on Deno
+    Deno,
+    /// Rust, native or Wasm
+    Rust,
+}
+
+/// What shapes an artifact; shared by `compile`, `run` and `dev`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BuildArgs {
+    /// Choose the machine to compile for: native or wasm
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Choose the form of a Deno artifact: bundle or binary
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Compile everything anew
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// `ignite compile`
+#[derive(Debug, clap::Args)]
+pub struct CompileArgs {
+    /// Compile the project in this folder, or pack this component
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Write the artifact to this file [default: DIR/.ignite/NAME.tar.zst]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Choose the archive's compression
+    #[arg(long, value_enum, default_value_t = Format::TarZst)]
+    pub format: Format,
+    /// What to build
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+/// How an artifact is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Small and quick to unpack
+    #[value(name = "tar.zst")]
+    TarZst,
+    /// For tools that know nothing else
+    #[value(name = "tar.gz")]
+    TarGz,
+}
+
+/// `ignite run`
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Serve the project in this folder, or this artifact
+    #[arg(default_value = ".")]
+    pub source: PathBuf,
+    /// Listen on this port of the loopback address; 0 takes any
+    #[arg(short, long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// What to build
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+/// `ignite dev`
+#[derive(Debug, clap::Args)]
+pub struct DevArgs {
+    /// Serve the project in this folder
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Listen on this port of the loopback address; 0 takes any
+    #[arg(short, long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// What to build
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+/// `ignite invoke`
+#[derive(Debug, clap::Args)]
+pub struct InvokeArgs {
+    /// Call the function at this address
+    #[arg(long, default_value = "http://127.0.0.1:8080/")]
+    pub url: String,
+    /// Send this JSON
+    #[arg(short, long, value_name = "JSON", conflicts_with = "payload_file")]
+    pub payload: Option<String>,
+    /// Send the content of this file, or of standard input with `-`
+    #[arg(long, value_name = "FILE")]
+    pub payload_file: Option<PathBuf>,
+    /// Use this HTTP method
+    #[arg(short = 'X', long, default_value = "POST")]
+    pub method: String,
+    /// Send this header; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Give up after this many seconds
+    #[arg(long, default_value_t = 300)]
+    pub timeout_secs: u64,
+}
+
+/// `ignite doctor`
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Check only what this language needs
+    #[arg(long, value_enum)]
+    pub runtime: Option<TemplateRuntime>,
+}
+
+/// `ignite completions`
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell to complete for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,3 @@
+//! `ignite dev`, part by part.
+
+pub(crate) mod watch;

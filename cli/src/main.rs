@@ -1,0 +1,13 @@
+//! The `ignite` binary.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut ui = ignite_cli::ui::Ui::of_process();
+    let exit =
+        ignite_cli::run(std::env::args_os().collect(), std::sync::Arc::new(|name| std::env::var_os(name)), &mut ui);
+    ExitCode::from(exit.code())
+}

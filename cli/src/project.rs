@@ -1,0 +1,136 @@
+//! An author's folder, as `compile`, `run` and `dev` use it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ignite_compiler_builder::{
+    Builder, BuilderConfig, Cancel, CompileError, CompileEvent, CompileRequest, Compiled, SourceLimits,
+};
+use ignite_core_artifact::Compression;
+use ignite_core_model::{AppManifest, AppName, ArtifactKind, Digest, Target};
+
+use crate::args::BuildArgs;
+use crate::exit::{CliError, Exit};
+use crate::settings::Settings;
+use crate::ui::{Ui, time};
+
+/// The author's manifest.
+const MANIFEST_FILE: &str = "ignite.toml";
+
+/// What a compile is to be, beside its source.
+pub(crate) struct Wanted {
+    pub(crate) target: Option<Target>,
+    pub(crate) kind: Option<ArtifactKind>,
+    pub(crate) no_cache: bool,
+    pub(crate) compression: Compression,
+    /// Sooner rather than smaller and faster, for work in progress.
+    pub(crate) quick: bool,
+    /// Whether the tools' lines are shown as they come, or only when something failed.
+    pub(crate) show_lines: bool,
+    pub(crate) cancel: Cancel,
+}
+
+impl Wanted {
+    /// Reads the words of the command line.
+    pub(crate) fn new(args: &BuildArgs) -> Result<Self, CliError> {
+        let word = |flag: &str, error: &dyn std::error::Error| {
+            CliError::new(Exit::InvalidArgument, format!("could not read {flag}")).caused_by(error)
+        };
+        let target = args.target.as_deref().map(str::parse).transpose().map_err(|error| word("--target", &error))?;
+        let kind = args.kind.as_deref().map(str::parse).transpose().map_err(|error| word("--kind", &error))?;
+        Ok(Self {
+            target,
+            kind,
+            no_cache: args.no_cache,
+            compression: Compression::Zstd,
+            quick: false,
+            show_lines: true,
+            cancel: Cancel::default(),
+        })
+    }
+}
+
+/// The compiler of this machine.
+pub(crate) fn builder(settings: &Settings) -> Builder {
+    Builder::new(BuilderConfig {
+        cache_dir: settings.cache_dir.clone(),
+        env: settings.env.clone(),
+        limits: SourceLimits::default(),
+    })
+}
+
+/// Compiles `source` to `out` and tells about it.
+pub(crate) fn compile(
+    builder: &Builder,
+    source: &Path,
+    out: &Path,
+    wanted: &Wanted,
+    ui: &mut Ui,
+) -> Result<Compiled, CliError> {
+    let request = CompileRequest {
+        target: wanted.target,
+        kind: wanted.kind,
+        compression: wanted.compression,
+        no_cache: wanted.no_cache,
+        quick: wanted.quick,
+        cancel: wanted.cancel.clone(),
+        ..CompileRequest::new(source, out)
+    };
+    let compiled = builder.compile(&request, &mut |event| match event {
+        CompileEvent::Started { step } => ui.step(step),
+        CompileEvent::Line { line, .. } if wanted.show_lines => ui.say(&format!("  | {line}")),
+        CompileEvent::Line { .. } => {}
+        CompileEvent::Finished { step, elapsed, cached } => {
+            ui.done(&format!("{step} {}{}", time(elapsed), if cached { " (cached)" } else { "" }));
+        }
+    });
+    ui.stop_spinner();
+    compiled.map_err(|error| failed(&error, wanted.show_lines))
+}
+
+/// What the tool said stands above already where its lines were shown.
+fn failed(error: &CompileError, lines_were_shown: bool) -> CliError {
+    let exit = match error {
+        CompileError::NoSource { .. } => Exit::InvalidArgument,
+        CompileError::Tool(_) => Exit::Unavailable,
+        CompileError::TimedOut { .. } => Exit::DeadlineExceeded,
+        other => Exit::of(other.fault()),
+    };
+    if !lines_were_shown || !matches!(error, CompileError::Step { .. }) {
+        return CliError::told(exit, error.report());
+    }
+    let mut told = CliError::new(exit, error.to_string());
+    told.hint = error.hint();
+    told
+}
+
+/// Where the compiled form of `source` is kept that nobody asked to have in a file.
+pub(crate) fn kept_artifact(settings: &Settings, source: &Path) -> Result<PathBuf, CliError> {
+    let dir = settings.cache_dir.join("run");
+    std::fs::create_dir_all(&dir).map_err(|error| {
+        CliError::new(Exit::Unavailable, format!("could not use the cache at {}", dir.display())).caused_by(&error)
+    })?;
+    let identity = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let name = &Digest::of(identity.as_os_str().as_encoded_bytes()).to_hex()[..32];
+    Ok(dir.join(format!("{name}-{}.tar.zst", std::process::id())))
+}
+
+/// The app's environment, from its manifest. A manifest that cannot be read has none; the compiler tells why.
+pub(crate) fn environment(source: &Path) -> Vec<(String, String)> {
+    let manifest = std::fs::read_to_string(source.join(MANIFEST_FILE)).ok();
+    let env: BTreeMap<String, String> = manifest
+        .and_then(|text| AppManifest::parse_compiled(&text).ok())
+        .map(|manifest| manifest.env)
+        .unwrap_or_default();
+    env.into_iter().collect()
+}
+
+/// The app's name: as it says, else as its folder is called where that is a name, else `app`.
+pub(crate) fn name(declared: Option<&AppName>, source: &Path) -> AppName {
+    let folder = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let stem = folder.file_stem().map(|stem| stem.to_string_lossy().to_lowercase().replace(['_', '.', ' '], "-"));
+    declared
+        .cloned()
+        .or_else(|| stem.and_then(|stem| stem.parse().ok()))
+        .unwrap_or_else(|| "app".parse().expect("`app` is a name"))
+}
