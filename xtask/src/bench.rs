@@ -6,7 +6,6 @@ use anyhow::{Result, bail};
 
 use crate::log::say;
 use crate::process::run;
-use crate::tidy::Metadata;
 use crate::toolchains;
 use crate::workspace::Workspace;
 
@@ -19,7 +18,7 @@ pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<boo
         bail!("usage: cargo xtask bench");
     }
     toolchains::install(workspace)?;
-    workspace.claim_target(&Metadata::load(workspace)?.member_names())?;
+    workspace.claim_target()?;
     say("building");
     let mut build = workspace.cargo();
     build.args(["build", "--workspace", "--bins", "--release", "--locked"]);

@@ -26,7 +26,7 @@ pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<boo
     say("crate edges");
     tidy::write_edges(workspace)?;
     toolchains::install(workspace)?;
-    workspace.claim_target(&tidy::Metadata::load(workspace)?.member_names())?;
+    workspace.claim_target()?;
     say("the examples' lock files: they follow the SDK's dependencies");
     for example in Example::load_all(workspace)?.iter().filter(|example| example.folder.join("Cargo.toml").is_file()) {
         let mut update = workspace.cargo();

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::log::say;
+use crate::process::run;
+use crate::tidy::Metadata;
 use crate::toolchains::Pins;
+
+const CLEAN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The checkout and the folders xtask works in.
 pub(crate) struct Workspace {
@@ -62,10 +67,11 @@ impl Workspace {
         // Certificates of the machine, not a list compiled in; no question to a server whether there is something newer.
         command.env("DENO_TLS_CA_STORE", "system").env("DENO_NO_UPDATE_CHECK", "1");
         // What `cargo run` told this program about itself is not meant for the cargo runs it starts.
-        for name in
-            ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION", "LD_LIBRARY_PATH"]
-        {
-            command.env_remove(name);
+        let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| own(name) || name == "LD_LIBRARY_PATH") {
+                command.env_remove(name);
+            }
         }
         command
     }
@@ -80,7 +86,7 @@ impl Workspace {
     /// Cargo tells a changed source by its time alone, and calls the crates of two checkouts by one name: sources of
     /// this checkout that are older than the other's build would be taken for built. So when the checkout changes, the
     /// members' own artefacts go, and the dependencies' (minutes of work) stay.
-    pub(crate) fn claim_target(&self, members: &[String]) -> Result<()> {
+    pub(crate) fn claim_target(&self) -> Result<()> {
         let stamp = self.target.join("ignite-checkout");
         let here = self.root.to_string_lossy().into_owned();
         let before = std::fs::read_to_string(&stamp).ok();
@@ -91,11 +97,17 @@ impl Workspace {
             say("the target folder was used by another checkout: its crates are built anew, dependencies stay");
             let mut clean = self.cargo();
             clean.args(["clean", "--quiet", "--release"]);
-            for member in members {
-                clean.args(["--package", member]);
+            for member in Metadata::load(self)?.member_names() {
+                clean.args(["--package", &member]);
             }
-            let status = clean.status().context("could not start cargo clean")?;
-            anyhow::ensure!(status.success(), "cargo clean failed");
+            run(clean, CLEAN_MAX)?;
+            // Small, and all of it is made from the checkout.
+            for folder in ["examples", "components", "demo", "fuzz"].map(|name| self.target.join(name)) {
+                if folder.exists() {
+                    std::fs::remove_dir_all(&folder)
+                        .with_context(|| format!("could not remove {}", folder.display()))?;
+                }
+            }
         }
         std::fs::create_dir_all(&self.target)?;
         std::fs::write(&stamp, here).with_context(|| format!("could not write {}", stamp.display()))

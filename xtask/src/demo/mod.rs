@@ -12,7 +12,6 @@ use crate::http::{Connection, Request, Response};
 use crate::log::{human, human_bytes, say};
 use crate::process::{run, stream};
 use crate::table;
-use crate::tidy::Metadata;
 use crate::toolchains;
 use crate::workspace::Workspace;
 
@@ -68,7 +67,7 @@ fn build(workspace: &Workspace) -> Result<()> {
     say(
         "building ignite and ignite-host (the first time takes a quarter of an hour, most of it the WebAssembly engine)",
     );
-    workspace.claim_target(&Metadata::load(workspace)?.member_names())?;
+    workspace.claim_target()?;
     let mut command = workspace.cargo();
     // Of the whole workspace, so that dependencies are built as `cargo xtask test` builds them, and once.
     command.args(["build", "--workspace", "--bin", "ignite", "--bin", "ignite-host", "--release", "--locked"]);

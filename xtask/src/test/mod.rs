@@ -37,7 +37,10 @@ pub(crate) fn command(workspace: &Workspace, words: &[String]) -> Result<bool> {
     let started = Instant::now();
     let mut run = Run::new(words);
     let before = tree::state(workspace);
-    let tools = run.step("toolchains", || toolchains::install(workspace));
+    let tools = run.step("toolchains", || {
+        workspace.claim_target()?;
+        toolchains::install(workspace)
+    });
     if let Some(tools) = tools {
         let context = Context { workspace, tools };
         // Quick ones first: a wrong comma should not cost a quarter of an hour.

@@ -10,7 +10,6 @@ use super::counts::{self, Counts};
 use super::suite::{Log, agree, check};
 use super::{Artifacts, Context, Run};
 use crate::process::stream;
-use crate::tidy;
 
 const FORMAT_MAX: Duration = Duration::from_secs(2 * 60);
 /// With nothing cached: it downloads, and checks every dependency.
@@ -36,16 +35,27 @@ pub(super) fn format(context: &Context, run: &mut Run) {
 /// tests start are the ones the build made.
 pub(super) fn suites(context: &Context, run: &mut Run) {
     let workspace = context.workspace;
-    let members = match tidy::Metadata::load(workspace) {
-        Ok(metadata) => metadata.member_names(),
-        Err(error) => return run.suite("rust", |_| Err(error)),
-    };
-    if let Err(error) = workspace.claim_target(&members) {
-        return run.suite("rust", |_| Err(error));
-    }
     run.suite("rust lints", |_| {
         let mut command = workspace.cargo();
         command.args(["clippy", "--workspace", "--all-targets", "--release", "--locked", "--", "--deny", "warnings"]);
+        check(command, LINTS_MAX)
+    });
+    // A workspace of its own; checked, so that it does not rot, and never run here.
+    run.suite("rust fuzz targets", |_| {
+        let fuzz = |arguments: &[&str]| {
+            let mut command = workspace.cargo();
+            command.current_dir(workspace.root.join("fuzz")).args(arguments);
+            command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
+            command
+        };
+        let mut counts = check(fuzz(&["fmt", "--check"]), FORMAT_MAX)?;
+        counts += check(fuzz(&["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]), LINTS_MAX)?;
+        Ok(counts)
+    });
+    run.suite("rust docs", |_| {
+        let mut command = workspace.cargo();
+        command.args(["doc", "--workspace", "--no-deps", "--release", "--locked"]);
+        command.env("RUSTDOCFLAGS", "--deny warnings");
         check(command, LINTS_MAX)
     });
     if !["rust build", "rust tests", "rust doc tests"].iter().any(|name| run.wants_some(name)) {

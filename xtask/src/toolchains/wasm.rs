@@ -115,7 +115,8 @@ fn install_root(workspace: &Workspace) -> Result<()> {
     let new = folder.with_extension("new");
     let archive = folder.with_extension("tar");
     remove(&new)?;
-    retry("root file system", || run(mmdebstrap(workspace, &archive)?, ROOT_MAX))?;
+    let made = retry("root file system", || run(mmdebstrap(workspace, &archive)?, ROOT_MAX));
+    made.with_context(|| format!("without it: `rustup target add {TARGET}`"))?;
     std::fs::create_dir(&new)?;
     // Unpacked by whoever runs this, so that an ordinary user owns it and can remove it; devices need more than that,
     // and the sandbox brings its own.
