@@ -22,8 +22,10 @@ use crate::execution::Ended;
 /// Longest time a guest computes before others have their turn. A beat of the clock later than that it is interrupted.
 const SLICE: Duration = Duration::from_millis(5);
 
-/// Guests that start among themselves after one of their app was seen to hog.
-const WARY_FOR: u32 = 64;
+/// Guests that start among themselves after one of their app was seen to hog, and at most after many were. One alone may
+/// only have been held up by a busy machine.
+const WARY_AFTER_ONE: u32 = 8;
+const WARY_MAX: u32 = 64;
 
 /// Threads for guests that compute for long: one per processor. Made when first needed and kept: most apps never do.
 static CROWD: LazyLock<Option<Runtime>> = LazyLock::new(|| {
@@ -77,6 +79,12 @@ impl Habit {
     /// Guests that were moved, ever.
     pub(crate) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    /// A guest hogged.
+    fn warn(&self) {
+        let more = |wary: u32| Some(wary.saturating_add(WARY_AFTER_ONE).min(WARY_MAX));
+        let _ = self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
     /// Whether the next guest starts among the crowd.
@@ -137,7 +145,7 @@ impl Future for Guest {
                     return Poll::Ready(ended);
                 }
                 Ok(Poll::Pending) if guest.slice.hogged.swap(false, Ordering::Relaxed) => {
-                    guest.habit.wary.store(WARY_FOR, Ordering::Relaxed);
+                    guest.habit.warn();
                     guest.habit.moved.fetch_add(1, Ordering::Relaxed);
                     guest.send_away();
                 }
@@ -151,7 +159,7 @@ impl Future for Guest {
         match &mut guest.place {
             Place::Away(task) => Pin::new(task).poll(cx).map(|ended| {
                 if guest.slice.hogged.load(Ordering::Relaxed) {
-                    guest.habit.wary.store(WARY_FOR, Ordering::Relaxed);
+                    guest.habit.warn();
                 }
                 guest.place = Place::Gone;
                 ended.unwrap_or_else(|_| host_failed())

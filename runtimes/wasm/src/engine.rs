@@ -14,11 +14,14 @@ const GUEST_STACK_BYTES_MAX: usize = 1024 * 1024;
 /// Stack of a fiber, in bytes: the guest's, and what calls into the host need on top.
 const FIBER_STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Memory of a used slot that stays mapped for the next instance, in bytes. Most functions dirty less, and are then reset
-/// by copying, without a system call and without page faults.
-const MEMORY_KEPT_BYTES: usize = 2 * 1024 * 1024;
+/// Memory of a used place that stays mapped for the next instance, in bytes, at most. An instance that dirtied less is reset
+/// by copying, without page faults, which cost more than anything else in a short call.
+const MEMORY_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The same for tables.
+/// All places together keep at most this part of the app's memory.
+const MEMORY_KEPT_PART: usize = 4;
+
+/// The same as the first, for tables.
 const TABLE_KEPT_BYTES: usize = 512 * 1024;
 
 /// Most elements of one table. Interpreters compiled to WebAssembly have tables of tens of thousands.
@@ -40,13 +43,22 @@ pub(crate) struct PoolSize {
     pub(crate) memories: u32,
     /// Tables of one instance.
     pub(crate) tables: u32,
+    /// Memory of the app, in MiB.
+    pub(crate) memory_mb: u32,
 }
 
 impl PoolSize {
     /// For `max_concurrency` executions of a component of the usual shape: one memory, and two tables (its own and that of
     /// the adapter between it and its imports).
-    pub(crate) fn usual(max_concurrency: u32) -> Self {
-        Self { instances: max_concurrency.saturating_add(SLACK), memories: 1, tables: 2 }
+    pub(crate) fn usual(max_concurrency: u32, memory_mb: u32) -> Self {
+        Self { instances: max_concurrency.saturating_add(SLACK), memories: 1, tables: 2, memory_mb }
+    }
+
+    /// Bytes of each memory that stay mapped while no instance uses it.
+    fn memory_kept_bytes(self) -> usize {
+        let app = self.memory_mb as usize * 1024 * 1024;
+        let places = (self.instances as usize).saturating_mul(self.memories as usize).max(1);
+        (app / MEMORY_KEPT_PART / places).min(MEMORY_KEPT_BYTES_MAX)
     }
 
     /// The same for a component that needs other numbers; `None` when this size does.
@@ -94,7 +106,7 @@ pub(crate) fn pooling_engine(size: PoolSize) -> Result<(Engine, bool), WasmError
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_component_instance_size(16 * 1024 * 1024)
         .max_core_instance_size(16 * 1024 * 1024)
-        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .linear_memory_keep_resident(size.memory_kept_bytes())
         .table_keep_resident(TABLE_KEPT_BYTES)
         .pagemap_scan(if swap_is_off(Path::new("/proc/swaps")) { Enabled::Auto } else { Enabled::No });
     let mut config = engine_config();
@@ -129,8 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn idle_places_keep_a_part_of_the_apps_memory_at_most() {
+        assert_eq!(PoolSize::usual(16, 512).memory_kept_bytes(), 128 * 1024 * 1024 / 18);
+        assert_eq!(PoolSize::usual(1, 2048).memory_kept_bytes(), 16 * 1024 * 1024);
+        let many = PoolSize::usual(1000, 256);
+        assert!(many.memory_kept_bytes() * many.instances as usize <= 64 * 1024 * 1024);
+    }
+
+    #[test]
     fn a_pool_that_cannot_be_reserved_is_done_without() {
-        let size = PoolSize { instances: u32::MAX, memories: 1, tables: 2 };
+        let size = PoolSize { instances: u32::MAX, memories: 1, tables: 2, memory_mb: 512 };
         let (_, pooled) = pooling_engine(size).unwrap();
         assert!(!pooled);
     }

@@ -116,7 +116,7 @@ impl Inner {
         });
     }
 
-    /// The first instance is made among the crowd, where code that runs as it is made cannot hold up anybody.
+    /// Makes the first instance. Code of the component may run as it is made, so it has its time.
     async fn try_out(&self, ready: Ready) -> Result<Ready, String> {
         let limit = self.limits.start_timeout;
         match timeout(limit, ready.first_instance(self.log(None))).await {

@@ -58,7 +58,7 @@ impl Ready {
     pub(crate) fn load(config: &WasmConfig) -> Result<Self, WasmError> {
         let began = Instant::now();
         let log = ExecutionLog { sink: Arc::clone(&config.logs), execution_id: None };
-        let size = PoolSize::usual(config.limits.max_concurrency);
+        let size = PoolSize::usual(config.limits.max_concurrency, config.limits.memory_mb);
         let (mut engine, mut pooled) = pooling_engine(size)?;
         let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false };
         let mut component = loader.load(&engine)?;
@@ -76,7 +76,6 @@ impl Ready {
         let permits_max = permits(memory_bytes, config)?;
         let handler = load::link(&component)?;
         // Otherwise done by the first execution.
-        Engine::tls_eager_initialize();
         component
             .initialize_copy_on_write_image()
             .map_err(|error| WasmError::Engine { reason: format!("{error:#}") })?;
