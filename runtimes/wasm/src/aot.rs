@@ -94,7 +94,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
             Err(error) => return Found::Unusable(error.to_string()),
             Ok(metadata) if !metadata.is_file() || !is_private(&metadata) => {
-                return Found::Unusable("it is not a file of this user's alone".into());
+                return Found::Unusable("it is not a file that this user alone may write to".into());
             }
             Ok(_) => {}
         }
@@ -104,8 +104,8 @@ impl Cache {
             Ok(true) => {
                 #[expect(unsafe_code, reason = "machine code can be loaded in no other way")]
                 // SAFETY: the engine asks that the file be what it wrote itself and that nobody change it while it is
-                // mapped. The folder and the file belong to this user and no one else may write to them (checked in
-                // `open` and above). Only `keep` writes files of such names there, as a whole, from the engine's own
+                // mapped. The folder and the file belong to this user or root, and no one else may write to them
+                // (checked in `open` and above). Only `keep` writes files of such names there, as a whole, from the engine's own
                 // output, and never changes one in place; the digest at its end (checked in `is_whole`) holds, so no
                 // part was lost or damaged since. Whoever can act as this user has no need of this door.
                 let component = unsafe { Component::deserialize_file(engine, &path) };
@@ -150,9 +150,10 @@ impl Cache {
     }
 }
 
-/// Whether this user owns it and no one else may write to it.
+/// Whether it belongs to this user or to root, who made the machine's image, and no one else may write to it.
 fn is_private(metadata: &Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+    let owner = metadata.uid();
+    (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
 }
 
 /// Whether the file's content has the digest at its end.

@@ -14,7 +14,7 @@ pub struct WasmConfig {
     pub component: PathBuf,
     /// Digest of that file, verified when the artifact was unpacked. Machine code is looked up by it.
     pub digest: Digest,
-    /// Folder of machine code made ahead of time; made when it is absent, and must belong to this user alone. `None`
+    /// Folder of machine code made ahead of time; made when it is absent, and must be writable by this user alone. `None`
     /// compiles at each start.
     pub aot_cache: Option<PathBuf>,
     /// Bounds of the app.
@@ -131,7 +131,7 @@ pub enum WasmError {
         cause: std::io::Error,
     },
     /// Others may write to the folder for machine code, so what lies there cannot be trusted.
-    #[error("{} must belong to this user and be writable by no one else, because machine code is run from it", path.display())]
+    #[error("{} must belong to this user or root and be writable by no one else, because machine code is run from it", path.display())]
     CacheNotPrivate {
         /// The folder or file.
         path: PathBuf,

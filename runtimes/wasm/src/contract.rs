@@ -102,12 +102,25 @@ impl host_interface::HostBodyStream for State {
     }
 }
 
+/// Headers of one answer.
+const HEADERS_MAX: usize = 1024;
+
+/// Bytes of all names and values of an answer's headers.
+const HEADER_BYTES_MAX: usize = 256 * 1024;
+
 /// Status and headers as HTTP can carry them.
 pub(crate) fn answer_head(
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
 ) -> Result<(StatusCode, HeaderMap), InvokeError> {
     let status = final_status(status)?;
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(InvokeError::BadReply(format!(
+            "it has {} headers of {bytes} bytes; at most {HEADERS_MAX} headers of {HEADER_BYTES_MAX} bytes can be sent",
+            headers.len()
+        )));
+    }
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
@@ -129,5 +142,32 @@ pub(crate) fn final_status(status: u16) -> Result<StatusCode, InvokeError> {
     match StatusCode::from_u16(status) {
         Ok(code) if (200..600).contains(&status) => Ok(code),
         _ => Err(InvokeError::BadReply(format!("the status {status} is not between 200 and 599"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn heads_are_what_http_can_carry() {
+        let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+        let (status, headers) =
+            answer_head(299, vec![header("X-A", b"1"), header("x-a", b"\xff 2"), header("b", b"")]).unwrap();
+        assert_eq!(status, 299);
+        assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), [&b"1"[..], &b"\xff 2"[..]]);
+        assert_eq!(headers["b"], "");
+
+        for status in [0, 100, 101, 199, 600, 999, 1000, u16::MAX] {
+            assert!(answer_head(status, Vec::new()).is_err(), "{status}");
+        }
+        for (name, value) in [("", &b"x"[..]), ("a b", b"x"), ("a", b"x\r\ny"), ("a", b"\0")] {
+            assert!(answer_head(200, vec![header(name, value)]).is_err(), "{name:?} {value:?}");
+        }
+        // More than a header map can hold at all.
+        let many = (0..40_000).map(|n| header(&format!("h{n}"), b"")).collect();
+        assert!(answer_head(200, many).is_err());
+        assert!(answer_head(200, vec![header("a", &[b'x'; HEADER_BYTES_MAX])]).is_err());
     }
 }

@@ -255,7 +255,7 @@ async fn stream(head: Head, guest: Guest, ended: Option<Ended>, ends: Ends) -> R
             }
             (Early::Whole(body), None) => {
                 // It goes on working after its answer. The task ends with the guest, at the deadline, or with the executor.
-                tokio::spawn(async move { streaming.finish_guest(ends.deadline, &ends).await });
+                tokio::spawn(async move { streaming.finish_guest_and_report(ends.deadline, &ends).await });
                 return Ok(Reply { status, headers, body: ReplyBody::Full(body) });
             }
             (_, Some(Ended::Failed(error))) => return Err(error),

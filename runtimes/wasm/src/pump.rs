@@ -95,11 +95,11 @@ impl Streaming {
         match self.send_all(&sender, &ends).await {
             Sent::Whole => {
                 sender.finish();
-                self.finish_guest(ends.deadline, &ends).await;
+                self.finish_guest_and_report(ends.deadline, &ends).await;
             }
             Sent::Broken(why) => {
                 sender.break_off(why);
-                self.finish_guest(ends.deadline, &ends).await;
+                self.finish_guest_and_report(ends.deadline, &ends).await;
             }
             Sent::Stopped(why) => {
                 sender.break_off(why);
@@ -107,6 +107,7 @@ impl Streaming {
             }
             Sent::Unwanted => {
                 drop(sender);
+                // What a guest says of a caller that went away is no failure.
                 let grace = Instant::now() + ends.cancel_grace;
                 self.finish_guest(grace.min(ends.deadline), &ends).await;
             }
@@ -169,20 +170,24 @@ impl Streaming {
         }
     }
 
-    /// Lets the guest run on until `until`; what it has to say then goes to the log, for its answer is gone.
-    pub(crate) async fn finish_guest(self, until: Instant, ends: &Ends) {
+    /// Lets the guest run on until `until`. How it failed goes to the log, for its answer is gone.
+    pub(crate) async fn finish_guest_and_report(self, until: Instant, ends: &Ends) {
+        if let Some(Ended::Failed(error)) = self.finish_guest(until, ends).await {
+            report(&error, &ends.log);
+        }
+    }
+
+    /// Lets the guest run on until `until`, and tells how it ended if it did.
+    async fn finish_guest(self, until: Instant, ends: &Ends) -> Option<Ended> {
         // The body goes first: a guest that still writes learns that nobody listens.
         drop(self.parts);
-        let ended = match self.ended {
+        match self.ended {
             Some(ended) => Some(ended),
             None => tokio::select! {
                 biased;
                 ended = timeout_at(until, self.guest) => ended.ok(),
                 () = ends.stop.cancelled() => None,
             },
-        };
-        if let Some(Ended::Failed(error)) = ended {
-            report(&error, &ends.log);
         }
     }
 }

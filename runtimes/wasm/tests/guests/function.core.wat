@@ -10,6 +10,9 @@
   (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
   (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
   (import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
+  (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func $directories (param i32)))
+  (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $tcp (param i32 i32)))
+  (import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $udp (param i32 i32)))
   (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
   (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
   (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
@@ -208,6 +211,15 @@
       (return (call $complete (i32.const 204) (i32.const 0) (i32.const 0) (i32.const 0)))))
     ;; envs: answers with its environment.
     (if (i32.eq (local.get $what) (i32.const 0x73766e65)) (then (return (call $variables))))
+    ;; deny: whether it has neither directories nor sockets.
+    (if (i32.eq (local.get $what) (i32.const 0x796e6564)) (then
+      (call $directories (i32.const 6144))
+      (call $tcp (i32.const 0) (i32.const 6160))
+      (call $udp (i32.const 0) (i32.const 6176))
+      (return (call $complete (i32.const 200) (i32.const 0)
+        (select (i32.const 320) (i32.const 336) (i32.and
+          (i32.eqz (i32.load offset=4 (i32.const 6144)))
+          (i32.and (i32.load8_u (i32.const 6160)) (i32.load8_u (i32.const 6176))))) (i32.const 5)))))
     ;; leak: looks for what an earlier instance left.
     (if (i32.eq (local.get $what) (i32.const 0x6b61656c)) (then (return (call $leak))))
     ;; wait: waits for as many nanoseconds as the body's first eight bytes say, then answers.

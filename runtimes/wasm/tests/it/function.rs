@@ -139,6 +139,12 @@ async fn only_the_declared_environment_is_seen() {
 }
 
 #[tokio::test]
+async fn there_are_neither_directories_nor_sockets() {
+    let app = function_app().await;
+    assert_eq!(app.text("/deny", "").await, "clean");
+}
+
+#[tokio::test]
 async fn nothing_is_left_for_the_next_instance() {
     let app = function_app().await;
     // One after another, so that each takes the place of the one before.

@@ -18,14 +18,16 @@ async fn timers_fire_and_others_are_answered_while_guests_spin() {
     }
     app.until_gauge("ignite_wasm_executions", 8.0).await;
 
-    let mut worst = Duration::ZERO;
+    let mut waits = Vec::new();
     for _ in 0..50 {
         let began = Instant::now();
         tokio::time::sleep(Duration::from_millis(5)).await;
-        worst = worst.max(began.elapsed());
+        waits.push(began.elapsed());
     }
-    // Eight that shared this thread would make it wait for eight slices each time.
-    assert!(worst < Duration::from_millis(60), "a timer of 5 ms fired after {worst:?}");
+    // Eight that shared this thread would make it wait for eight slices each time. The median, because whatever else the
+    // machine does may hold up some of them.
+    waits.sort();
+    assert!(waits[25] < Duration::from_millis(40), "timers of 5 ms fired after {waits:?}");
 
     for _ in 0..5 {
         assert_eq!(timeout(PATIENCE, app.text("/echo", "fine")).await.unwrap(), "fine");
