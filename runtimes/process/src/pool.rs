@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::shared::{Event, Shared};
 use crate::worker::Worker;
@@ -17,7 +18,16 @@ pub(crate) struct Pool {
     workers: Vec<Arc<Worker>>,
     /// Those among them with room for one more; the last one is next.
     free: Vec<Arc<Worker>>,
-    waiters: VecDeque<oneshot::Sender<Lease>>,
+    waiters: VecDeque<Waiter>,
+    /// Whether more workers may be started, as the supervisor last said.
+    pub(crate) may_grow: bool,
+    /// The supervisor knows that somebody waits, and will look at it by itself.
+    pub(crate) told: bool,
+}
+
+struct Waiter {
+    sender: oneshot::Sender<Lease>,
+    since: Instant,
 }
 
 /// Room for one execution on a worker. Dropping it gives the room back.
@@ -61,10 +71,13 @@ pub(crate) fn acquire(shared: &Shared) -> Acquired {
         return Acquired::Now(Lease(Some(worker)));
     }
     let (sender, receiver) = oneshot::channel();
-    pool.waiters.retain(|waiter| !waiter.is_closed());
-    pool.waiters.push_back(sender);
-    drop(pool);
-    let _ = shared.events.send(Event::Demand);
+    pool.waiters.retain(|waiter| !waiter.sender.is_closed());
+    pool.waiters.push_back(Waiter { sender, since: Instant::now() });
+    if (pool.may_grow || pool.workers.is_empty()) && !pool.told {
+        pool.told = true;
+        drop(pool);
+        let _ = shared.events.send(Event::Demand);
+    }
     Acquired::Later(receiver)
 }
 
@@ -128,7 +141,7 @@ impl Pool {
     /// Gives room on `worker`, which the caller counts, to the first who still waits. Whether anybody did.
     fn hand_over(&mut self, worker: &Arc<Worker>) -> bool {
         while let Some(waiter) = self.waiters.pop_front() {
-            match waiter.send(Lease(Some(Arc::clone(worker)))) {
+            match waiter.sender.send(Lease(Some(Arc::clone(worker)))) {
                 Ok(()) => return true,
                 // Not by dropping it: that would give the room back.
                 Err(mut back) => back.0 = None,
@@ -151,7 +164,12 @@ impl Pool {
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiters.iter().filter(|waiter| !waiter.is_closed()).count()
+        self.waiters.iter().filter(|waiter| !waiter.sender.is_closed()).count()
+    }
+
+    /// Since when each of those who wait does, the longest first.
+    pub(crate) fn waiting_since(&self) -> impl Iterator<Item = Instant> {
+        self.waiters.iter().filter(|waiter| !waiter.sender.is_closed()).map(|waiter| waiter.since)
     }
 
     /// The workers that take executions.
