@@ -33,13 +33,8 @@ impl<'a> Stage<'a> {
 
     /// The files of an SDK and nothing else.
     pub(crate) fn of_sdk(sources: Sources) -> Self {
-        Self::default().with_sdk("", sources)
-    }
-
-    /// The files of an SDK below `prefix`, too.
-    pub(crate) fn with_sdk(mut self, prefix: &str, sources: Sources) -> Self {
-        self.written.extend(sources.iter().map(|(path, content)| (format!("{prefix}{path}"), content.to_vec())));
-        self
+        let written = sources.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec())).collect();
+        Self { written, ..Self::default() }
     }
 
     /// A file that is written here rather than copied.

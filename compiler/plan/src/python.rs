@@ -60,12 +60,26 @@ impl Dependencies {
     }
 }
 
-/// Finds out where the dependencies are written. `requirements.txt` wins over `pyproject.toml`: where both exist the
-/// first is most often made from the second.
+/// Finds out where the dependencies are written, and that their folder is free.
 ///
 /// # Errors
-/// When `pyproject.toml` cannot be read.
+/// When `pyproject.toml` cannot be read, or the author has a folder of the name that the dependencies get.
 pub fn dependencies(tree: &SourceTree) -> Result<Dependencies, Mistakes> {
+    let found = written(tree)?;
+    let own = tree.files().iter().find(|file| file.path.starts_with("vendor/"));
+    match own {
+        Some(file) if found != Dependencies::None => {
+            Err(Mistake::new(format!("the dependencies are packed in {VENDOR}/, where {} is already", file.path))
+                .next(format!("rename the folder, or leave it out with `exclude = [\"{VENDOR}/\"]` in ignite.toml"))
+                .into())
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Finds out where the dependencies are written. `requirements.txt` wins over `pyproject.toml`: where both exist the
+/// first is most often made from the second.
+fn written(tree: &SourceTree) -> Result<Dependencies, Mistakes> {
     if let Some(text) = tree.find_text("requirements.txt") {
         let any = text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'));
         return Ok(if any { Dependencies::Requirements } else { Dependencies::None });
@@ -106,6 +120,8 @@ mod tests {
         assert_eq!(found(&[("pyproject.toml", project)]), Dependencies::Project);
         assert_eq!(found(&[("pyproject.toml", project), ("uv.lock", "")]), Dependencies::Locked);
         assert_eq!(found(&[("pyproject.toml", "[tool.ruff]\n")]), Dependencies::None);
+        let clash = [("requirements.txt", "a"), ("vendor/a.py", "")];
+        assert!(dependencies(&tree(&clash)).is_err() && dependencies(&tree(&clash[1..])).is_ok());
         let error = dependencies(&tree(&[("pyproject.toml", "[project]\nname = \n")])).unwrap_err();
         assert_eq!(error.0[0].at.as_ref().unwrap().line, 2, "{error}");
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use ignite_compiler_plan::deno::config;
+use ignite_core_artifact::Dependency;
 use ignite_core_model::ArtifactKind;
 use ignite_core_model::toolchain::Tool;
 
@@ -35,11 +36,33 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         let run = command(context, &app, &["compile", "--allow-all", "--no-prompt", "--output"])?;
         session.run_hinted("deno compile", &run.arg(&out).arg(entry), &compile_hint)?;
     } else {
-        let run = command(context, &app, &["bundle", "--allow-import", "--minify", "--platform", "deno", "--output"])?;
+        let run = command(
+            context,
+            &app,
+            &["bundle", "--quiet", "--allow-import", "--minify", "--platform", "deno", "--output"],
+        )?;
         session.run_hinted("deno bundle", &run.arg(&out).arg(entry), &download_hint)?;
     }
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable };
-    Ok(Payload { files: vec![file], locks: vec![lock], ..Payload::default() })
+    let locked = std::fs::read_to_string(app.join("deno.lock")).unwrap_or_default();
+    Ok(Payload { files: vec![file], dependencies: dependencies(&locked), locks: vec![lock] })
+}
+
+/// The packages of a lock file. A key is a name, `@`, a version, and after `_` the versions of peers.
+fn dependencies(lock: &str) -> Vec<Dependency> {
+    let lock: serde_json::Value = serde_json::from_str(lock).unwrap_or_default();
+    let packages = ["jsr", "npm"].into_iter().filter_map(|registry| Some((registry, lock.get(registry)?.as_object()?)));
+    let keys = packages.flat_map(|(registry, packages)| packages.keys().map(move |key| (registry, key)));
+    let mut found: Vec<Dependency> = keys
+        .filter_map(|(registry, key)| {
+            let at = key.get(1..)?.find('@')? + 1;
+            let version = key[at + 1..].split('_').next()?.to_owned();
+            Some(Dependency { name: format!("{registry}:{}", &key[..at]), version, digest: None })
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    found.dedup();
+    found
 }
 
 fn command(context: &Context<'_>, app: &std::path::Path, args: &[&str]) -> Result<Run, CompileError> {
@@ -82,4 +105,18 @@ fn compile_hint(lines: &[String]) -> Option<String> {
          DENORT_BIN to a denort of the same version, or compile a bundle (`--kind bundle`)"
             .to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_of_a_lock_file_are_listed() {
+        let lock = r#"{"version": "5", "jsr": {"@std/hex@1.0.0": {}}, "npm": {"react-dom@18.2.0_react@18.2.0": {}, "@a/b@1.0.0-rc.1": {}, "odd": {}, "": {}}}"#;
+        let found: Vec<String> =
+            dependencies(lock).into_iter().map(|found| format!("{} {}", found.name, found.version)).collect();
+        assert_eq!(found, ["jsr:@std/hex 1.0.0", "npm:@a/b 1.0.0-rc.1", "npm:react-dom 18.2.0"]);
+        assert_eq!(dependencies("").len() + dependencies("[]").len(), 0);
+    }
 }

@@ -101,7 +101,14 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
 
 /// Brings the copy up to date.
 fn stage(context: &Context<'_>, package: &Package, app: &Path) -> Result<(), CompileError> {
-    let mut stage = Stage::of(context.root, context.tree).with_sdk(&format!("{SDK_FOLDER}/"), sdk::RUST);
+    let mut stage = Stage::of(context.root, context.tree);
+    for (path, content) in sdk::RUST {
+        let path = format!("{SDK_FOLDER}/{path}");
+        stage = match std::str::from_utf8(content).ok().filter(|_| path.ends_with("Cargo.toml")) {
+            Some(manifest) => stage.with(path, without_warnings(manifest)),
+            None => stage.with(path, *content),
+        };
+    }
     for (path, text) in package.rewritten(context.plan.target) {
         stage = stage.with(path, text);
     }
@@ -127,6 +134,13 @@ fn stage(context: &Context<'_>, package: &Package, app: &Path) -> Result<(), Com
         fs::write(&lock, lock::SEED).map_err(failed)?;
     }
     Ok(())
+}
+
+/// A manifest of the SDK whose warnings are not the author's concern.
+fn without_warnings(manifest: &str) -> String {
+    let Ok(mut document) = manifest.parse::<toml_edit::DocumentMut>() else { return manifest.to_owned() };
+    document.remove("lints");
+    format!("{}\n[lints.rust]\nwarnings = \"allow\"\n", document.to_string().trim_end())
 }
 
 fn manifest_path(package: &Package) -> String {

@@ -149,6 +149,38 @@ fn rust_wasm() {
     assert!(done.bytes <= 400 * 1000, "{}", done.bytes);
 }
 
+/// A program of its own name beside a library, with what is not looked at: another toolchain, tests' dependencies.
+#[test]
+fn rust_program() {
+    if !slow() {
+        return;
+    }
+    let source = folder(&[
+        (
+            "Cargo.toml",
+            "[package]\nname = \"greet-er\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dev-dependencies]\nfixtures = { path = \"../../fixtures\" }\n",
+        ),
+        (
+            "src/main.rs",
+            &RUST[1]
+                .1
+                .replace("\"hello {name}", "\"{} {name}")
+                .replace(", ctx.execution", ", greet_er::HELLO, ctx.execution"),
+        ),
+        ("src/lib.rs", "pub const HELLO: &str = \"hello\";\n"),
+        ("rust-toolchain.toml", "[toolchain]\nchannel = \"1.10.0\"\n"),
+    ]);
+    let out = source.path().join("out");
+    let builder = builder(cache());
+    for (target, file) in [(Target::Native, "app"), (Target::Wasm, "app.wasm")] {
+        let mut request = CompileRequest::new(source.path(), &out);
+        request.target = Some(target);
+        // The other way is the one the other tests go.
+        request.quick = target == Target::Native;
+        assert_eq!(paths(&compiled(&builder, &request)), [file]);
+    }
+}
+
 #[test]
 fn included_files_are_packed_beside_the_program() {
     if !slow() {

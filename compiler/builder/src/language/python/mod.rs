@@ -35,7 +35,6 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     let compiled = check(context, session, &app, &work.join("compiled"))?;
     let mut payload = Payload { locks: vec![lock], ..Payload::default() };
     for file in context.tree.files() {
-        // A folder of the author with that name would be shadowed by the dependencies.
         payload.files.push(PackedFile {
             path: file.path.clone(),
             content: app.join(&file.path),
@@ -148,8 +147,6 @@ fn vendor(
         vendored.packages.into_iter().map(|(name, version)| Dependency { name, version, digest: None }).collect();
     let mut files = Vec::new();
     list_files(&done, VENDOR, &mut files).map_err(failed(&done))?;
-    // Dependencies are found under this name, so it is theirs.
-    payload.files.retain(|file| !file.path.starts_with("vendor/"));
     payload.files.extend(files);
     Ok(())
 }
