@@ -28,13 +28,12 @@ pub(super) mod lock;
 
 /// The target of components.
 const WASM: &str = "wasm32-wasip2";
-/// What replaces the profile of a quick compile. Dependencies keep their optimisation: they are compiled once.
-const QUICK: [&str; 5] = [
+/// What replaces the profile of a quick compile: the first one, with all dependencies, is waited for too.
+const QUICK: [&str; 4] = [
     "profile.release.lto=\"off\"",
     "profile.release.codegen-units=64",
     "profile.release.incremental=true",
     "profile.release.opt-level=1",
-    "profile.release.package.\"*\".opt-level=3",
 ];
 /// Where the work folder is seen inside the root file system.
 const INSIDE: &str = "/ignite/work";

@@ -182,6 +182,34 @@ fn rust_program() {
 }
 
 #[test]
+fn rust_member_of_a_workspace() {
+    if !slow() {
+        return;
+    }
+    let member = "[package]\nname = \"api\"\nversion.workspace = true\nedition = \"2024\"\n\n[dependencies]\nshared = { path = \"../../shared\" }\nignite = \"0.1\"\n";
+    let source = folder(&[
+        ("ignite.toml", "entrypoint = \"apps/api\"\n"),
+        (
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"apps/*\", \"shared\"]\nresolver = \"3\"\n\n[workspace.package]\nversion = \"1.2.3\"\n",
+        ),
+        ("apps/api/Cargo.toml", member),
+        (
+            "apps/api/src/lib.rs",
+            &RUST[1]
+                .1
+                .replace("\"hello {name}", "\"{} {name}")
+                .replace(", ctx.execution", ", shared::HELLO, ctx.execution"),
+        ),
+        ("shared/Cargo.toml", "[package]\nname = \"shared\"\nversion.workspace = true\nedition = \"2024\"\n"),
+        ("shared/src/lib.rs", "pub const HELLO: &str = \"hello\";\n"),
+    ]);
+    let mut request = CompileRequest::new(source.path(), source.path().join("out"));
+    request.quick = true;
+    assert_eq!(paths(&compiled(&builder(cache()), &request)), ["app"]);
+}
+
+#[test]
 fn included_files_are_packed_beside_the_program() {
     if !slow() {
         return;
