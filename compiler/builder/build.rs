@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
         let mut files = Vec::new();
         for folder in folders {
             let folder = if *folder == "." { root.clone() } else { root.join(folder) };
-            collect(&folder, &root, &mut files)?;
+            collect(&folder, &root, is_source, &mut files)?;
         }
         files.sort();
         let _ = writeln!(code, "pub(crate) static {name}: &[(&str, &[u8])] = &[");
@@ -32,10 +32,30 @@ fn main() -> io::Result<()> {
         }
         code.push_str("];\n");
     }
+    revision(&repository)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("sdk.rs"), code)?;
     println!("cargo::rerun-if-changed={}", repository.join("Cargo.lock").display());
     fs::write(out.join("seed.lock"), seed(&fs::read_to_string(repository.join("Cargo.lock"))?))
+}
+
+/// The folders whose code decides what comes out of the same sources.
+const DECIDING: [&str; 3] = ["compiler/plan/src", "compiler/builder/src", "core/artifact/src"];
+
+/// A word that changes with the code of the compiler, so that no artifact of another one is taken from the cache.
+fn revision(repository: &Path) -> io::Result<()> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hash = DefaultHasher::new();
+    for folder in DECIDING {
+        let mut files = Vec::new();
+        collect(&repository.join(folder), repository, |_| true, &mut files)?;
+        files.sort();
+        for (path, file) in files {
+            (path, fs::read(file)?).hash(&mut hash);
+        }
+    }
+    println!("cargo::rustc-env=IGNITE_COMPILER_REVISION={:016x}", hash.finish());
+    Ok(())
 }
 
 /// The packages of a Rust app that has no dependency but those the compiler adds.
@@ -74,7 +94,7 @@ fn field(package: &str, name: &str) -> String {
     line.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-fn collect(folder: &Path, root: &Path, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+fn collect(folder: &Path, root: &Path, takes: fn(&str) -> bool, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     println!("cargo::rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -84,9 +104,9 @@ fn collect(folder: &Path, root: &Path, files: &mut Vec<(String, PathBuf)>) -> io
                 name.as_str(),
                 "tests" | "testdata" | "golden" | "examples" | "wit" | "target" | "benches" | "scripts"
             ) {
-                collect(&path, root, files)?;
+                collect(&path, root, takes, files)?;
             }
-        } else if is_source(&name) {
+        } else if takes(&name) {
             let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             files.push((relative, path));
         }

@@ -44,8 +44,8 @@ pub struct Builder {
     limits: SourceLimits,
 }
 
-/// Changes when this crate makes something else from the same sources, so that no old artifact is taken for it.
-const REVISION: &str = "1";
+/// Changes with the code of the compiler, so that no artifact of another one is taken from the cache.
+const REVISION: &str = env!("IGNITE_COMPILER_REVISION");
 
 impl Builder {
     /// A builder. Nothing is written until something is compiled.
