@@ -78,6 +78,9 @@ class Zygote:
                 RECEIVE_BYTES, CMSG_SPACE(_DESCRIPTORS.size), MSG_CMSG_CLOEXEC
             )
         except OSError:
+            piece, controls, flags = b"", [], 0
+        if not piece:
+            self._end_children()
             leave_at_once()
         for level, kind, data in controls:
             if level == SOL_SOCKET and kind == SCM_RIGHTS and len(data) == _DESCRIPTORS.size:
@@ -125,6 +128,12 @@ class Zygote:
         os.close(stderr)
         forget_the_parent()
         return self.connection.for_child(Socket(fileno=sock))
+
+    def _end_children(self) -> None:
+        """The host is gone without a word. A child whose handler never returns would not see its own socket close."""
+        for pid in self.children:
+            # Not reaped yet, so the number is still the child's.
+            os.kill(pid, _signal.SIGKILL)
 
     def _reap(self) -> None:
         # Not `waitpid(-1)`: processes that the author started while importing are not ours to reap.

@@ -84,13 +84,14 @@ class Forking(Case):
         self.assertEqual(0, zygote.wait())
         self.assertEqual(2, json.loads(child.call().body)[2])
 
-    def test_a_zygote_whose_socket_is_closed_exits(self) -> None:
-        zygote = self.zygote(COUNTER)
+    def test_a_zygote_whose_host_is_gone_ends_with_its_children(self) -> None:
+        zygote = self.zygote({"handler.py": "def handler(payload, ctx):\n    while True: pass\n"})
         child = self.fork_from(zygote)
+        child.send(invoke(1))
         zygote.sock.shutdown(socket.SHUT_WR)
         zygote.expect_closed()
         self.assertEqual(0, zygote.wait())
-        child.call()
+        child.expect_closed()
 
     def test_a_worker_holds_nothing_but_its_own(self) -> None:
         source = """
