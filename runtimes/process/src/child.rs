@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpgid, kill_process, kill_process_group, pidfd_open,
@@ -77,8 +78,8 @@ fn signal_name(number: i32) -> Option<&'static str> {
 pub(crate) struct Child {
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
-    /// Set for processes a zygote forked: their end is told by the zygote, which reaps them.
-    forked: bool,
+    /// Set for processes whose zygote lives: it reaps them, and tells how they ended.
+    has_zygote: AtomicBool,
     told: OnceLock<End>,
     word: Notify,
 }
@@ -106,7 +107,7 @@ impl Child {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         #[expect(deprecated, reason = "the safe successor does not exist yet; an OwnedFd keeps its descriptor open")]
         let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
-        Ok(Self { pid, pidfd, forked, told: OnceLock::new(), word: Notify::new() })
+        Ok(Self { pid, pidfd, has_zygote: AtomicBool::new(forked), told: OnceLock::new(), word: Notify::new() })
     }
 
     /// The process id.
@@ -126,9 +127,15 @@ impl Child {
         self.word.notify_one();
     }
 
-    /// Resolves when the zygote has told.
+    /// The zygote is gone, and the process is this one's own to reap.
+    pub(crate) fn adopt(&self) {
+        self.has_zygote.store(false, Ordering::Release);
+        self.word.notify_one();
+    }
+
+    /// Resolves when the zygote has told, or is gone.
     pub(crate) async fn told(&self) {
-        while self.told.get().is_none() {
+        while self.awaits_word() {
             self.word.notified().await;
         }
     }
@@ -152,9 +159,9 @@ impl Child {
         end
     }
 
-    /// Whether somebody else will tell how it ended, and has not yet.
+    /// Whether a zygote will tell how it ended, and has not yet.
     pub(crate) fn awaits_word(&self) -> bool {
-        self.forked && self.told.get().is_none()
+        self.has_zygote.load(Ordering::Acquire) && self.told.get().is_none()
     }
 
     /// Ends the process and everything it started, at once.

@@ -13,6 +13,7 @@ use ignite_core_abi::{ENV_WORKER_FD, ENV_WORKER_SOCKET};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -117,10 +118,24 @@ pub(crate) fn start(config: &ProcessConfig) -> io::Result<Started> {
             .map_err(|collision| io::Error::other(collision.to_string()))?;
         Connection::Open(connection)
     };
+    if !matches!(config.runtime, ProcessRuntime::Python { .. }) {
+        end_with_host(&mut command);
+    }
     let process = spawn(&mut command)?;
     // The handle of the standard library is let go: `Child` reaps the process by its id.
     let child = Child::started(process.id())?;
     Ok(Started { child, connection, output })
+}
+
+/// Has the system kill the worker when the host is gone, even one whose handler never looks at its socket. A Python zygote
+/// looks always, and must live on for a moment to end its children.
+#[expect(unsafe_code, reason = "the standard library has no other way to make a call between fork and exec")]
+fn end_with_host(command: &mut Command) {
+    // SAFETY: the closure runs in the forked child before it executes the program. It makes one system call, `prctl`, which
+    // is async-signal-safe, and neither allocates nor takes a lock.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
 }
 
 /// Starts the program, again if it is busy. A program that was just written is "busy" while any process that was forked

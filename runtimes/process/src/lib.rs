@@ -22,6 +22,7 @@ mod python_worker;
 mod reader;
 mod reply;
 mod shared;
+mod starter;
 mod stream;
 mod supervisor;
 mod table;

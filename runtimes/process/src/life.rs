@@ -16,6 +16,7 @@ use crate::link::{Flush, Link};
 use crate::process::{KillReason, Obituary, Process};
 use crate::reader::{FrameReader, Incoming, ReadEnd};
 use crate::shared::{Event, Shared};
+use crate::starter;
 use crate::supervisor::OnItsWay;
 use crate::worker::{Worker, describe, level};
 use crate::zygote::Zygote;
@@ -53,13 +54,15 @@ pub(crate) enum Role {
 pub(crate) async fn start(shared: Arc<Shared>, way: OnItsWay) -> Ended {
     let failed = |cause: String| Ended { role: Role::Starting, cause, expected: false, conclusive: true };
     let program = launch::program(&shared.config);
-    let started = tokio::task::spawn_blocking({
+    let started = starter::run({
         let shared = Arc::clone(&shared);
-        move || launch::start(&shared.config)
+        move || {
+            let _runtime = shared.handle.enter();
+            launch::start(&shared.config)
+        }
     });
     let started = match started.await {
-        Ok(Ok(started)) => started,
-        Ok(Err(error)) => return failed(format!("could not start `{}`: {error}", program.display())),
+        Ok(started) => started,
         Err(error) => return failed(format!("could not start `{}`: {error}", program.display())),
     };
     shared.stats.started.fetch_add(1, Ordering::Relaxed);

@@ -94,7 +94,7 @@ impl Process {
             self.child.ended().await;
         }
         if self.child.awaits_word() {
-            // The zygote reaps it and tells; where it cannot, the end stays unknown.
+            // The zygote reaps it and tells. One that is stuck leaves the end unknown.
             let _ = tokio::time::timeout(WORD_MAX, self.child.told()).await;
         }
         let end = self.child.reap();

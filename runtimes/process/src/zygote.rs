@@ -159,6 +159,10 @@ impl Zygote {
         self.link.close();
         let mut forks = self.lock();
         forks.started.clear();
-        forks.children.clear();
+        for (_, child) in forks.children.drain() {
+            if let Some(process) = child.process.upgrade() {
+                process.child.adopt();
+            }
+        }
     }
 }
