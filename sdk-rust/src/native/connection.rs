@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(super) outbox: Outbox,
     /// For handlers that are not `async`.
     pub(super) pool: Arc<Pool>,
+    /// Runs `async` handlers.
+    pub(super) runtime: Handle,
     running: Mutex<HashMap<u64, Arc<Execution>>>,
     /// Longest payload the host accepts, in bytes.
     frame_bytes_max: u32,
@@ -33,7 +35,8 @@ impl Connection {
         let max_concurrency = usize::try_from(hello.max_concurrency.max(1)).unwrap_or(usize::MAX);
         Arc::new(Self {
             outbox: Outbox::new(socket),
-            pool: Pool::new(max_concurrency, runtime),
+            pool: Pool::new(max_concurrency, runtime.clone()),
+            runtime,
             running: Mutex::default(),
             frame_bytes_max: hello.frame_bytes_max.min(FRAME_BYTES_MAX),
             stream_window_bytes: hello.stream_window_bytes,
@@ -55,7 +58,7 @@ impl Connection {
             return Err(format!("execution {id} is running already"));
         }
         drop(running);
-        if self.outbox.expect_answer() { Ok(()) } else { Err(format!("execution {id} came after DRAIN")) }
+        if self.outbox.expect() { Ok(()) } else { Err(format!("execution {id} came after DRAIN")) }
     }
 
     /// The execution with this id, if it has not been answered yet.
@@ -74,7 +77,7 @@ impl Connection {
             if let Outcome(Err(error)) = outcome {
                 self.put_log(0, LogLevel::Error, &error.chain(), "");
             }
-            return self.outbox.answered(0, |_| ());
+            return self.outbox.answer(0, |_| ());
         }
         let execution_id = execution.call.text(crate::execution::Text::ExecutionId);
         match outcome.settle(execution_id, before != Answer::Open) {
@@ -103,7 +106,7 @@ impl Connection {
             return self.put_error(id, &Error::msg(message).with_type("response_too_large"));
         }
         let reply = Reply { status: status.as_u16(), headers: Default::default(), body: &body };
-        self.outbox.answered(bytes, |out| {
+        self.outbox.answer(bytes, |out| {
             reply.encode_from(id, true, headers.iter().map(|(name, value)| (name, value)), out);
         });
     }
@@ -113,7 +116,7 @@ impl Connection {
         let message = &message[..message.floor_char_boundary(ERROR_TEXT_BYTES_MAX)];
         let trace = &trace[..trace.floor_char_boundary(ERROR_TEXT_BYTES_MAX)];
         let failure = Failure { kind: error.kind(), message, trace };
-        self.outbox.answered(HEADER_BYTES + 10 + message.len() + trace.len(), |out| failure.encode_error(id, out));
+        self.outbox.answer(HEADER_BYTES + 10 + message.len() + trace.len(), |out| failure.encode_error(id, out));
     }
 
     fn put_log(&self, id: u64, level: LogLevel, message: &str, fields: &str) {

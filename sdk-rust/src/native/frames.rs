@@ -1,15 +1,12 @@
 //! Reads what the host sends, in few and large reads.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ignite_core_abi::payload::{CancelReason, decode_number};
 use ignite_core_abi::{FRAME_BYTES_MAX, FrameHeader, FrameKind, HEADER_BYTES, split_frame};
-use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::unix::OwnedReadHalf;
 
 use super::connection::Connection;
 use super::handler::Handler;
@@ -19,27 +16,26 @@ use crate::execution::{Call, Execution};
 /// Size of the read buffer, in bytes. A frame that does not fit is read into memory of its own.
 const READ_BYTES: usize = 128 * 1024;
 
-/// Serves what the host sends until it closes the socket or breaks the protocol.
-pub(super) async fn read(mut socket: OwnedReadHalf, connection: Arc<Connection>, handler: Arc<impl Handler>) -> End {
-    match serve(&mut socket, &connection, &handler).await {
+/// Serves what the host sends until it closes the socket or breaks the protocol. Runs on a thread of its own, so that no
+/// handler, whatever it does to the runtime, keeps a cancel or a drain from being heard.
+pub(super) fn read(socket: &UnixStream, connection: &Arc<Connection>, handler: &Arc<impl Handler>) -> End {
+    match serve(socket, connection, handler) {
         Ok(()) => End::Done,
         Err(end) => end,
     }
 }
 
-async fn serve(
-    socket: &mut OwnedReadHalf,
-    connection: &Arc<Connection>,
-    handler: &Arc<impl Handler>,
-) -> Result<(), End> {
+fn serve(mut socket: &UnixStream, connection: &Arc<Connection>, handler: &Arc<impl Handler>) -> Result<(), End> {
     let mut buffer = vec![0; READ_BYTES];
     // What has been read and not been taken is `buffer[start..end]`.
     let (mut start, mut end) = (0, 0);
     loop {
+        connection.outbox.hold();
         while let Some((header, payload)) = split_frame(&buffer[start..end], FRAME_BYTES_MAX).map_err(fault)? {
             start += HEADER_BYTES + payload.len();
             accept(header, payload, connection, handler)?;
         }
+        connection.outbox.release();
         let rest = &buffer[start..end];
         if let Some(head) = rest.first_chunk() {
             // The header is sound, or `split_frame` had refused it.
@@ -48,7 +44,7 @@ async fn serve(
                 let mut payload = vec![0; header.length as usize];
                 let present = rest.len() - HEADER_BYTES;
                 payload[..present].copy_from_slice(&rest[HEADER_BYTES..]);
-                if !fill(socket, &mut payload[present..]).await {
+                if socket.read_exact(&mut payload[present..]).is_err() {
                     return Ok(());
                 }
                 (start, end) = (0, 0);
@@ -58,29 +54,13 @@ async fn serve(
         }
         buffer.copy_within(start..end, 0);
         (start, end) = (0, end - start);
-        match read_some(socket, &mut buffer[end..]).await {
+        match socket.read(&mut buffer[end..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Nobody is there to answer.
             Ok(0) | Err(_) => return Ok(()),
             Ok(count) => end += count,
         }
     }
-}
-
-async fn read_some(socket: &mut OwnedReadHalf, into: &mut [u8]) -> io::Result<usize> {
-    let mut into = ReadBuf::new(into);
-    poll_fn(|cx| Pin::new(&mut *socket).poll_read(cx, &mut into)).await?;
-    Ok(into.filled().len())
-}
-
-/// Fills `into`; `false` if the host closed the socket before.
-async fn fill(socket: &mut OwnedReadHalf, mut into: &mut [u8]) -> bool {
-    while !into.is_empty() {
-        match read_some(socket, into).await {
-            Ok(0) | Err(_) => return false,
-            Ok(count) => into = &mut into[count..],
-        }
-    }
-    true
 }
 
 fn accept(

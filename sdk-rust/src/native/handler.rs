@@ -1,9 +1,9 @@
-//! Runs handlers: an `async` one as a task, another on a thread that it may block.
+//! Runs handlers: each on a thread of the pool, and an `async` one that waits as a task of the runtime from there on.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
@@ -35,6 +35,7 @@ where
         let handler = self.clone();
         let pool = connection.pool.clone();
         pool.run(Box::new(move || {
+            connection.outbox.begun();
             let unanswered = Unanswered::new(connection, execution.clone());
             let outcome = panics::catch(|| (handler.0)(Request::new(execution.clone()), Context::new(execution)));
             unanswered.answer(outcome.unwrap_or_else(failed));
@@ -49,14 +50,24 @@ where
 {
     #[expect(private_interfaces, reason = "called by this crate alone")]
     fn start(self: &Arc<Self>, execution: Arc<Execution>, connection: Arc<Connection>) {
-        // The macro's closure: it makes a future and runs none of the author's code.
-        let future = (self.0)(Request::new(execution.clone()), Context::new(execution.clone()));
-        tokio::spawn(async move {
-            let unanswered = Unanswered::new(connection, execution.clone());
-            // The future is gone when this is done: the answer says that the work has stopped.
-            let outcome = guard(future, &execution).await;
-            unanswered.answer(outcome);
-        });
+        let handler = self.clone();
+        let (pool, runtime) = (connection.pool.clone(), connection.runtime.clone());
+        pool.run(Box::new(move || {
+            connection.outbox.begun();
+            let mut task = Box::pin(async move {
+                let unanswered = Unanswered::new(connection, execution.clone());
+                // The macro's closure: it makes a future and runs none of the author's code.
+                let future = (handler.0)(Request::new(execution.clone()), Context::new(execution.clone()));
+                // The future is gone when this is done: the answer says that the work has stopped.
+                let outcome = guard(future, &execution).await;
+                unanswered.answer(outcome);
+            });
+            // Most handlers are done, or block if they do, before they wait for the first time: on this thread they may. A
+            // waker that does nothing will do, for a task that is spawned is polled at once.
+            if task.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending() {
+                runtime.spawn(task);
+            }
+        }));
     }
 }
 

@@ -10,18 +10,15 @@ mod socket;
 
 pub use handler::Handler;
 
-use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::thread;
 
 use ignite_core_abi::payload::{Failure, Hello, Ready};
 use ignite_core_abi::{ABI_VERSION, FRAME_BYTES_MAX, FrameHeader, FrameKind, HEADER_BYTES};
 
 use connection::Connection;
-use tokio::task::JoinHandle;
 
 /// Why a worker ends, and with which status.
 #[derive(Debug)]
@@ -92,44 +89,32 @@ fn greet(mut socket: &UnixStream) -> Result<Hello, End> {
 
 fn run_until_end(handler: Arc<impl Handler>, socket: UnixStream, hello: Hello) -> End {
     panics::install();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ignite").build();
+    let threads = thread::available_parallelism().map_or(1, |count| count.get()).max(THREADS);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().thread_name("ignite").build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return End::Fault(format!("could not start the runtime: {error}")),
     };
-    let connection = runtime.block_on(async {
-        socket.set_nonblocking(true)?;
-        let direct = socket.try_clone()?;
-        let (read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
-        let connection = Connection::new(&hello, direct, tokio::runtime::Handle::current());
-        // On the runtime's own threads: the one that reads then also starts the handlers, without waking another.
-        let reader = tokio::spawn(frames::read(read, connection.clone(), handler));
-        let writer = tokio::spawn(outbox::write(write, connection.clone()));
-        Ok::<_, std::io::Error>((reader, writer))
+    let connected = socket.try_clone().and_then(|write| {
+        let connection = Connection::new(&hello, write, runtime.handle().clone());
+        let writer = connection.clone();
+        thread::Builder::new().name("ignite-writer".to_owned()).spawn(move || writer.outbox.run_writer())?;
+        Ok(connection)
     });
-    let (reader, writer) = match connection {
-        Ok(tasks) => tasks,
-        Err(error) => return End::Fault(format!("could not use the worker socket: {error}")),
+    let end = match connected {
+        Ok(connection) => frames::read(&socket, &connection, &handler),
+        Err(error) => End::Fault(format!("could not serve the worker socket: {error}")),
     };
-    let end = runtime.block_on(first_end(reader, writer));
     // The process ends with this. Dropping the runtime would wait for whatever blocks in it, and have what is dropped with
     // it answered.
     std::mem::forget(runtime);
     end
 }
 
-/// How the first of the two tasks ends.
-async fn first_end(mut reader: JoinHandle<End>, mut writer: JoinHandle<End>) -> End {
-    poll_fn(|cx| {
-        for task in [&mut reader, &mut writer] {
-            if let Poll::Ready(end) = Pin::new(task).poll(cx) {
-                return Poll::Ready(end.unwrap_or_else(|error| End::Fault(format!("the worker failed: {error}"))));
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
+/// Threads of the runtime where there are fewer processors. `async` handlers should not block, and many do; each that does
+/// after it has waited takes one of these away from the others.
+const THREADS: usize = 4;
 
 fn fault(error: impl std::fmt::Display) -> End {
     End::Fault(format!("malformed frame from the host: {error}"))

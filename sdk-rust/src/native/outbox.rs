@@ -1,20 +1,14 @@
-//! Frames on their way to the host: whatever is ready at one time goes out in one write.
+//! Frames on their way to the host.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use ignite_core_abi::FrameKind;
 use ignite_core_abi::payload::{Log, LogLevel, encode_empty};
-use tokio::io::AsyncWrite as _;
-use tokio::net::unix::OwnedWriteHalf;
 
-use super::End;
-use super::connection::Connection;
 use crate::execution::lock;
 
 /// A frame longer than this, in bytes, is encoded by itself, so that nobody waits for it to be copied.
@@ -27,11 +21,20 @@ const LOG_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A written buffer is kept for the next frames unless it is larger than this, in bytes.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
+/// How often one thread goes back for what others have put meanwhile, before it leaves the rest to the writer: it has a
+/// handler to go on with.
+const ROUNDS_MAX: usize = 4;
+
 /// The frames that wait to be written.
+///
+/// They are written by the thread that puts them, so that nothing a handler has said depends on what it, or another that
+/// holds up the runtime, does next. Answers of executions that were read together go out together: none is written while
+/// one of them has not begun, which it does at once.
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
-    /// The socket once more, for answers that nothing else could join: no other task is woken for those.
-    direct: UnixStream,
+    /// Rung when it is the writer's turn.
+    bell: Condvar,
+    socket: UnixStream,
 }
 
 #[derive(Default)]
@@ -39,27 +42,40 @@ struct Queue {
     buffers: VecDeque<Vec<u8>>,
     bytes: usize,
     spare: Vec<u8>,
-    writer: Option<Waker>,
-    /// Somebody is writing; frames must not overtake his.
-    writing: bool,
-    /// Executions that were begun and not answered.
+    writer: Writer,
+    /// Executions that were read and have not begun, and 1 while the reader goes through what it has read.
+    fresh: usize,
+    /// Executions that were read and not answered.
     unanswered: usize,
     draining: bool,
+    /// The host is gone.
+    is_broken: bool,
     logs_left_out: u64,
 }
 
+/// Who writes just now. Frames must not overtake each other.
+#[derive(Default, PartialEq, Eq)]
+enum Writer {
+    #[default]
+    Nobody,
+    /// Who has put something. It looks again before it stops.
+    Caller,
+    /// The writer's thread, because a caller has done enough or may not block.
+    Thread,
+}
+
 impl Outbox {
-    /// An outbox for `socket`, which does not block.
+    /// An outbox for `socket`.
     pub(super) fn new(socket: UnixStream) -> Self {
-        Self { queue: Mutex::default(), direct: socket }
+        Self { queue: Mutex::default(), bell: Condvar::new(), socket }
     }
 
-    /// Puts a frame of `bytes` (0 where it is surely short) behind the others.
+    /// Writes a frame of `bytes` (0 where it is surely short).
     pub(super) fn put(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
-        wake(self.put_quietly(bytes, encode));
+        self.flush(self.append(bytes, encode));
     }
 
-    /// Puts a log record behind the others, unless too much waits already.
+    /// Writes a log record, unless too much waits already.
     pub(super) fn put_log(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = lock(&self.queue);
         if queue.is_done() {
@@ -76,25 +92,48 @@ impl Outbox {
             queue.append(|out| Log { level: LogLevel::Warn, message: &message, fields: "" }.encode(0, out));
         }
         queue.append(encode);
-        wake(queue);
+        self.flush(queue);
     }
 
-    /// Counts an execution that was begun; `false` after DRAIN.
-    pub(super) fn expect_answer(&self) -> bool {
+    /// Holds answers back until [`Outbox::release`]: the reader has read several frames.
+    pub(super) fn hold(&self) {
+        lock(&self.queue).fresh += 1;
+    }
+
+    /// Ends [`Outbox::hold`]. What waits is left to the writer: were the reader to block, a host that writes before it
+    /// reads would block for ever with it.
+    pub(super) fn release(&self) {
         let mut queue = lock(&self.queue);
+        queue.fresh -= 1;
+        if queue.fresh == 0 {
+            self.hand_over(queue);
+        }
+    }
+
+    /// Counts an execution that was read; `false` after DRAIN.
+    pub(super) fn expect(&self) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.fresh += 1;
         queue.unanswered += 1;
         !queue.draining
     }
 
-    /// Puts the answer of an execution. If no other is being worked on, it is written here and now.
-    pub(super) fn answered(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
-        let mut queue = self.put_quietly(bytes, encode);
+    /// Counts an execution that begins.
+    pub(super) fn begun(&self) {
+        let mut queue = lock(&self.queue);
+        queue.fresh -= 1;
+        if queue.fresh == 0 {
+            self.flush(queue);
+        }
+    }
+
+    /// Writes the answer of an execution, now or together with those of the others that were read with it.
+    pub(super) fn answer(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut queue = self.append(bytes, encode);
         queue.unanswered -= 1;
         queue.say_bye();
-        if queue.unanswered == 0 && !queue.writing && !queue.is_done() {
-            self.write_directly(queue)
-        } else {
-            wake(queue)
+        if queue.fresh == 0 {
+            self.flush(queue);
         }
     }
 
@@ -105,11 +144,11 @@ impl Outbox {
         if first {
             queue.say_bye();
         }
-        wake(queue);
+        self.hand_over(queue);
         first
     }
 
-    fn put_quietly(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) -> MutexGuard<'_, Queue> {
+    fn append(&self, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) -> MutexGuard<'_, Queue> {
         if bytes <= ALONE_BYTES {
             let mut queue = lock(&self.queue);
             queue.append(encode);
@@ -123,56 +162,67 @@ impl Outbox {
         queue
     }
 
-    /// Writes what the socket takes at once and leaves the rest to the writer.
-    fn write_directly(&self, mut queue: MutexGuard<'_, Queue>) {
-        queue.writing = true;
-        let mut buffers = queue.take();
-        drop(queue);
-        while let Some(mut buffer) = buffers.pop_front() {
-            // An error (the socket is full, or the host is gone) meets the writer as well, who knows what to do.
-            let written = (&self.direct).write(&buffer).unwrap_or(0);
-            if written < buffer.len() {
-                buffer.drain(..written);
-                buffers.push_front(buffer);
+    /// Writes what waits, unless somebody does that already.
+    fn flush<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) {
+        for _ in 0..ROUNDS_MAX {
+            if queue.writer != Writer::Nobody || (queue.buffers.is_empty() && !queue.is_over()) {
+                return;
+            }
+            queue = self.write_waiting(queue, Writer::Caller);
+            if queue.is_over() {
                 break;
             }
+        }
+        self.hand_over(queue);
+    }
+
+    /// Leaves what waits to the writer's thread, unless somebody writes already.
+    fn hand_over(&self, mut queue: MutexGuard<'_, Queue>) {
+        if queue.writer == Writer::Nobody && (!queue.buffers.is_empty() || queue.is_over()) {
+            queue.writer = Writer::Thread;
+            drop(queue);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Writes what threads leave over, until BYE is written or the host is gone. Then the reader is told, by the end of
+    /// its stream.
+    pub(super) fn run_writer(&self) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.writer != Writer::Thread {
+                queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else if queue.is_broken || (queue.buffers.is_empty() && queue.is_done()) {
+                break;
+            } else {
+                queue = self.write_waiting(queue, Writer::Thread);
+                if !queue.buffers.is_empty() || queue.is_over() {
+                    queue.writer = Writer::Thread;
+                }
+            }
+        }
+        // An error would mean that the host has done it.
+        let _ = self.socket.shutdown(Shutdown::Read);
+    }
+
+    /// Writes what waits now, without the lock. It blocks while the host does not read.
+    fn write_waiting<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, writer: Writer) -> MutexGuard<'a, Queue> {
+        queue.writer = writer;
+        let buffers = queue.take();
+        drop(queue);
+        let written = self.write(buffers);
+        let mut queue = lock(&self.queue);
+        queue.writer = Writer::Nobody;
+        queue.is_broken |= written.is_err();
+        queue
+    }
+
+    fn write(&self, buffers: VecDeque<Vec<u8>>) -> io::Result<()> {
+        for buffer in buffers {
+            (&self.socket).write_all(&buffer)?;
             self.keep(buffer);
         }
-        let mut queue = lock(&self.queue);
-        queue.writing = false;
-        queue.put_back(buffers);
-        if queue.buffers.is_empty() && !queue.is_done() {
-            return;
-        }
-        wake(queue);
-    }
-
-    /// Ready once something waits to be written, or nothing ever will.
-    fn poll_wait(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut queue = lock(&self.queue);
-        if !queue.writing && (!queue.buffers.is_empty() || queue.is_done()) {
-            return Poll::Ready(());
-        }
-        queue.writer = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// What the writer is to write, if anything; `None` when everything is written and BYE was the last of it.
-    fn take_to_write(&self) -> Option<VecDeque<Vec<u8>>> {
-        let mut queue = lock(&self.queue);
-        if queue.writing || (queue.buffers.is_empty() && !queue.is_done()) {
-            // An answer is or was written directly; who does that wakes the writer where more is left.
-            return Some(VecDeque::new());
-        }
-        if queue.buffers.is_empty() {
-            return None;
-        }
-        queue.writing = true;
-        Some(queue.take())
-    }
-
-    fn written(&self) {
-        lock(&self.queue).writing = false;
+        Ok(())
     }
 
     fn keep(&self, mut buffer: Vec<u8>) {
@@ -201,18 +251,15 @@ impl Queue {
         std::mem::take(&mut self.buffers)
     }
 
-    fn put_back(&mut self, mut first: VecDeque<Vec<u8>>) {
-        if !first.is_empty() {
-            self.bytes += first.iter().map(Vec::len).sum::<usize>();
-            first.append(&mut self.buffers);
-            self.buffers = first;
-        }
-    }
-
     fn say_bye(&mut self) {
         if self.is_done() {
             self.append(|out| encode_empty(FrameKind::Bye, 0, out));
         }
+    }
+
+    /// Whether nothing is to be written beyond what waits.
+    fn is_over(&self) -> bool {
+        self.is_done() || self.is_broken
     }
 
     fn is_done(&self) -> bool {
@@ -220,37 +267,5 @@ impl Queue {
     }
 }
 
-/// Wakes the writer, without the lock.
-fn wake(mut queue: MutexGuard<'_, Queue>) {
-    let writer = queue.writer.take();
-    drop(queue);
-    if let Some(writer) = writer {
-        writer.wake();
-    }
-}
-
-/// Writes what is put until BYE is written or the host is gone.
-pub(super) async fn write(mut socket: OwnedWriteHalf, connection: Arc<Connection>) -> End {
-    loop {
-        let outbox = &connection.outbox;
-        poll_fn(|cx| outbox.poll_wait(cx)).await;
-        // Once round the runtime: handlers that are ready now add their answers to the same write.
-        tokio::task::yield_now().await;
-        let Some(buffers) = outbox.take_to_write() else { return End::Done };
-        if buffers.is_empty() {
-            continue;
-        }
-        for buffer in buffers {
-            let mut rest = buffer.as_slice();
-            while !rest.is_empty() {
-                match poll_fn(|cx| Pin::new(&mut socket).poll_write(cx, rest)).await {
-                    Ok(written) => rest = &rest[written..],
-                    // Nobody reads any more; what runs here has no purpose.
-                    Err(_) => return End::Done,
-                }
-            }
-            outbox.keep(buffer);
-        }
-        outbox.written();
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Threads for handlers that may block.
+//! Threads for handlers, which may block.
 //!
 //! A thread for each job would be simple, and waking one costs more than a quick handler does. So jobs are measured:
 //! while they are quick, as many threads work as there are processors, and one takes job after job without sleeping in
@@ -145,3 +145,6 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,11 @@ pub(crate) mod asynchronous {
                 tokio::task::spawn_blocking(|| drop(GATE.1.wait_while(GATE.0.lock().unwrap(), |open| !*open))).await?;
                 "passed".into_response()
             }
+            "/gate/block" => {
+                ctx.log().info("will block");
+                drop(GATE.1.wait_while(GATE.0.lock().unwrap(), |open| !*open));
+                "passed".into_response()
+            }
             "/gate/open" => {
                 *GATE.0.lock().unwrap() = true;
                 GATE.1.notify_all();

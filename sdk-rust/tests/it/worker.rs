@@ -156,6 +156,22 @@ fn executions_run_side_by_side_and_end_in_any_order() {
 }
 
 #[test]
+fn async_handlers_that_block_hold_up_only_themselves() {
+    let mut host = Host::start("asynchronous");
+    for id in 1..=15 {
+        host.invoke(id, &Call::to("/gate/block"));
+        assert_eq!(host.log().0, id, "what it said before it blocked is heard at once");
+    }
+    for id in 20..100 {
+        assert_eq!(host.ask(id, &Call::with("/echo", b"past")).text(), "past");
+    }
+    host.invoke(100, &Call::to("/gate/open"));
+    let mut ids: Vec<_> = (0..16).map(|_| host.next().id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=15).chain([100]).collect::<Vec<_>>());
+}
+
+#[test]
 fn log_records_carry_id_level_and_fields() {
     let mut host = Host::start("asynchronous");
     host.invoke(9, &Call::to("/log"));
@@ -171,7 +187,7 @@ fn log_records_carry_id_level_and_fields() {
 }
 
 #[test]
-fn a_flood_of_log_records_is_cut_and_the_cut_told() {
+fn a_flood_of_log_records_is_told_to_the_last() {
     let mut host = Host::start("asynchronous");
     host.invoke(1, &Call::to("/flood"));
     // While nothing is read, they pile up. What was left out is told with the next record there is room for.
@@ -194,7 +210,6 @@ fn a_flood_of_log_records_is_cut_and_the_cut_told() {
             }
         }
     }
-    assert!(records > 1000 && left_out > 0, "{records} records, {left_out} left out");
     assert_eq!(records + left_out, 100_000);
 }
 
