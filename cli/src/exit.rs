@@ -61,7 +61,7 @@ pub struct CliError {
     pub causes: Vec<String>,
     /// What to do next.
     pub hint: Option<String>,
-    /// Printed in place of all else: faults that tell everything themselves, several at once.
+    /// Printed in place of all else: faults that tell everything themselves, several at once. Empty: nothing is said.
     pub report: Option<String>,
 }
 
@@ -74,6 +74,11 @@ impl CliError {
     /// A failure that is told by `report` alone, which may have several lines.
     pub fn told(exit: Exit, report: impl Into<String>) -> Self {
         Self { report: Some(report.into()), ..Self::new(exit, "") }
+    }
+
+    /// An end that needs no words: nobody is there to read them.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self::told(exit, "")
     }
 
     /// Adds a cause.

@@ -12,6 +12,7 @@ mod exit;
 mod project;
 mod serve;
 pub mod settings;
+mod stops;
 pub mod ui;
 
 pub use exit::{CliError, Exit};

@@ -17,6 +17,9 @@ use crate::ui::{Ui, time};
 /// The author's manifest.
 const MANIFEST_FILE: &str = "ignite.toml";
 
+/// How files are called that are served or packed as they are; no part of an app's name.
+const ARTIFACT_SUFFIXES: [&str; 4] = [".tar.zst", ".tar.gz", ".tgz", ".wasm"];
+
 /// What a compile is to be, beside its source.
 pub(crate) struct Wanted {
     pub(crate) target: Option<Target>,
@@ -85,7 +88,7 @@ pub(crate) fn compile(
         }
     });
     ui.stop_spinner();
-    compiled.map_err(|error| failed(&error, wanted.show_lines))
+    compiled.map_err(|error| failed(&error, wanted.show_lines && !ui.is_quiet()))
 }
 
 /// What the tool said stands above already where its lines were shown.
@@ -115,22 +118,60 @@ pub(crate) fn kept_artifact(settings: &Settings, source: &Path) -> Result<PathBu
     Ok(dir.join(format!("{name}-{}.tar.zst", std::process::id())))
 }
 
-/// The app's environment, from its manifest. A manifest that cannot be read has none; the compiler tells why.
+/// The author's manifest. One that is absent or cannot be read says nothing; the compiler tells why it cannot be.
+fn manifest(source: &Path) -> Option<AppManifest> {
+    let text = std::fs::read_to_string(source.join(MANIFEST_FILE)).ok()?;
+    AppManifest::parse_compiled(&text).ok()
+}
+
+/// The app's environment, from its manifest.
 pub(crate) fn environment(source: &Path) -> Vec<(String, String)> {
-    let manifest = std::fs::read_to_string(source.join(MANIFEST_FILE)).ok();
-    let env: BTreeMap<String, String> = manifest
-        .and_then(|text| AppManifest::parse_compiled(&text).ok())
-        .map(|manifest| manifest.env)
-        .unwrap_or_default();
+    let env: BTreeMap<String, String> = manifest(source).map(|manifest| manifest.env).unwrap_or_default();
     env.into_iter().collect()
 }
 
-/// The app's name: as it says, else as its folder is called where that is a name, else `app`.
-pub(crate) fn name(declared: Option<&AppName>, source: &Path) -> AppName {
-    let folder = source.canonicalize().unwrap_or_else(|_| source.to_owned());
-    let stem = folder.file_stem().map(|stem| stem.to_string_lossy().to_lowercase().replace(['_', '.', ' '], "-"));
-    declared
-        .cloned()
-        .or_else(|| stem.and_then(|stem| stem.parse().ok()))
-        .unwrap_or_else(|| "app".parse().expect("`app` is a name"))
+/// The app's name: as its manifest says, else as its folder or file is called where that can be a name, else `app`.
+pub(crate) fn name(source: &Path) -> AppName {
+    if let Some(declared) = manifest(source).and_then(|manifest| manifest.name) {
+        return declared;
+    }
+    let path = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let called = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let stem = ARTIFACT_SUFFIXES.iter().find_map(|suffix| called.strip_suffix(suffix)).unwrap_or(&called);
+    let name = stem.replace(['_', '.', ' '], "-").parse();
+    name.unwrap_or_else(|_| "app".parse().expect("`app` is a name"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn the_name_is_declared_or_that_of_the_folder_or_artifact() {
+        let dir = tempfile::tempdir().unwrap();
+        for (called, expected) in [
+            ("my_app", "my-app"),
+            ("My.App", "my-app"),
+            ("2go", "app"),
+            ("hello.tar.zst", "hello"),
+            ("hello.tar.gz", "hello"),
+            ("hello.wasm", "hello"),
+        ] {
+            let path = dir.path().join(called);
+            std::fs::create_dir(&path).unwrap();
+            assert_eq!(name(&path).as_str(), expected, "{called}");
+        }
+        std::fs::write(dir.path().join("my_app/ignite.toml"), "name = \"declared\"\n[env]\nA = \"1\"\n").unwrap();
+        assert_eq!(name(&dir.path().join("my_app")).as_str(), "declared");
+        assert_eq!(environment(&dir.path().join("my_app")), [("A".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ignite.toml"), "name = ").unwrap();
+        assert_eq!(environment(dir.path()), []);
+        assert_eq!(name(Path::new("/")).as_str(), "app");
+    }
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use crate::exit::{CliError, Exit};
 use crate::project;
 use crate::settings::Settings;
+use crate::stops::Stops;
 
 /// What is served, and how.
 pub(crate) struct Served<'a> {
@@ -32,7 +33,7 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
             CliError::new(Exit::InvalidArgument, "the environment is not valid").because(faults.join("\n"))
         })?;
     let organization: OrganizationId = "local".parse().expect("`local` is a name");
-    let function_id = FunctionId::new(&organization, &project::name(None, served.source));
+    let function_id = FunctionId::new(&organization, &project::name(served.source));
     Ok(HostConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, served.port)),
         admin: AdminListen::Unix("admin.sock".into()),
@@ -78,25 +79,10 @@ pub(crate) fn failed(error: &StartError, port: u16) -> CliError {
     }
 }
 
-/// Resolves when the person or the system asks to stop.
-pub(crate) async fn asked_to_stop() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            // Ctrl-C still works.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => (),
-        () = terminate => (),
-    }
-}
-
 /// Drains the host; a second request to stop ends it at once.
-pub(crate) async fn stop(host: Host) {
+pub(crate) async fn stop(host: Host, stops: &Stops) {
     tokio::select! {
         _ = host.drain() => (),
-        () = asked_to_stop() => (),
+        () = stops.second() => (),
     }
 }

@@ -45,6 +45,11 @@ impl Ui {
         self.quiet = quiet;
     }
 
+    /// Whether only results and errors are to be said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints a result: `table` draws it for people, the other forms are its serialisation.
     ///
     /// # Errors
@@ -66,8 +71,10 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written to; a reader that has gone away ends the command quietly.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(|error| {
-            CliError::new(Exit::Failed, "could not write the result to standard output").caused_by(&error)
+        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(|error| match error.kind() {
+            // As `| head` does: whoever read has read enough.
+            io::ErrorKind::BrokenPipe => CliError::silent(Exit::Done),
+            _ => CliError::new(Exit::Failed, "could not write the result to standard output").caused_by(&error),
         })
     }
 
@@ -80,10 +87,7 @@ impl Ui {
 
     /// Shows on a terminal that a step runs; elsewhere [`Ui::done`] says it when it has.
     pub fn step(&mut self, step: &str) {
-        if self.quiet {
-            return;
-        }
-        if !self.terminal {
+        if self.quiet || !self.terminal {
             return;
         }
         let spinner = self.spinner.get_or_insert_with(|| {
@@ -115,7 +119,9 @@ impl Ui {
     pub fn fail(&mut self, error: &CliError) -> Exit {
         self.stop_spinner();
         if let Some(report) = &error.report {
-            self.line(report);
+            if !report.is_empty() {
+                self.line(report);
+            }
             return error.exit;
         }
         self.line(&format!("error: {}", error.what));

@@ -23,12 +23,8 @@ fn the_reference_is_generated_from_the_help() {
     );
     let _ = write!(page, "\n```text\n{}\n```\n", trimmed(&command.render_help().to_string()));
     for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
-        let _ = write!(
-            page,
-            "\n## ignite {}\n\n```text\n{}\n```\n",
-            verb.get_name(),
-            trimmed(&verb.render_help().to_string())
-        );
+        let help = trimmed(&verb.render_help().to_string());
+        let _ = write!(page, "\n## ignite {}\n\n```text\n{help}\n```\n", verb.get_name());
     }
     page.push_str(EXITS);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/cli.md");

@@ -47,7 +47,7 @@ fn default_out(source: &Path, format: Format) -> Result<PathBuf, CliError> {
             .caused_by(&error)
             .hint("name a file that can be written with --out")
     })?;
-    Ok(out.join(format!("{}.{extension}", project::name(None, source))))
+    Ok(out.join(format!("{}.{extension}", project::name(source))))
 }
 
 /// What a compile gave, for people and for programs.

@@ -14,6 +14,7 @@ use crate::exit::{CliError, Exit};
 use crate::project::{self, Wanted};
 use crate::serve::{self, Served};
 use crate::settings::Settings;
+use crate::stops::Stops;
 use crate::ui::{Ui, size, time};
 
 pub(crate) fn run(args: &DevArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -27,14 +28,13 @@ pub(crate) fn run(args: &DevArgs, settings: &Settings, ui: &mut Ui) -> Result<Ex
     })?;
     let runtime = serve::runtime()?;
     let cancel = Cancel::default();
-    runtime.spawn({
+    let stops = Stops::listen(&runtime, {
         let cancel = cancel.clone();
-        async move {
-            serve::asked_to_stop().await;
+        move || {
             cancel.cancel();
             stop.stop();
         }
-    });
+    })?;
     let artifact = project::kept_artifact(settings, &root)?;
     let mut dev = Dev {
         builder: project::builder(settings),
@@ -44,12 +44,14 @@ pub(crate) fn run(args: &DevArgs, settings: &Settings, ui: &mut Ui) -> Result<Ex
         port: args.port,
         settings,
         runtime: &runtime,
+        stops: &stops,
         host: None,
         serving: None,
     };
     let ended = dev.serve_changes(&mut watch, ui);
     if let Some(host) = dev.host.take() {
-        runtime.block_on(serve::stop(host));
+        ui.say("stopping; press Ctrl-C again to stop at once");
+        runtime.block_on(serve::stop(host, &stops));
     }
     let _ = std::fs::remove_file(&artifact);
     ended.map(|()| Exit::Done)
@@ -64,6 +66,7 @@ struct Dev<'a> {
     port: u16,
     settings: &'a Settings,
     runtime: &'a Runtime,
+    stops: &'a Stops,
     host: Option<Host>,
     /// What is served: the artifact and the app's environment.
     serving: Option<(Digest, Vec<(String, String)>)>,
@@ -95,12 +98,24 @@ impl Dev<'_> {
             return Ok(());
         }
         let outcome = match &self.host {
-            None => self.start().map(|host| {
-                ui.say(&format!("serving http://{}", host.address()));
-                self.host = Some(host);
-            }),
+            None => match self.start() {
+                Ok(Some(host)) => {
+                    ui.say(&format!("serving http://{}", host.address()));
+                    self.host = Some(host);
+                    Ok(())
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => Err(error),
+            },
             Some(host) => {
-                let swapped = self.runtime.block_on(host.swap(&serve::source(self.artifact), now.1.clone()));
+                let source = serve::source(self.artifact);
+                let swapped = self.runtime.block_on(async {
+                    tokio::select! {
+                        swapped = host.swap(&source, now.1.clone()) => Some(swapped),
+                        () = self.stops.first() => None,
+                    }
+                });
+                let Some(swapped) = swapped else { return Ok(()) };
                 swapped.map_err(|error| serve::failed(&error, self.port))
             }
         };
@@ -121,17 +136,26 @@ impl Dev<'_> {
         }
     }
 
-    fn start(&self) -> Result<Host, CliError> {
+    /// The first version; `None` when the person has asked to stop meanwhile.
+    fn start(&self) -> Result<Option<Host>, CliError> {
         let served = Served { source: self.root, artifact: self.artifact, port: self.port, expose_errors: Some(true) };
         let config = serve::config(&served, self.settings)?;
         self.runtime.block_on(async {
             let host = Host::start(config).await.map_err(|error| serve::failed(&error, self.port))?;
-            match host.started().await {
-                Health::Failed(reason) => {
-                    serve::stop(host).await;
+            let health = tokio::select! {
+                health = host.started() => Some(health),
+                () = self.stops.first() => None,
+            };
+            match health {
+                Some(Health::Failed(reason)) => {
+                    serve::stop(host, self.stops).await;
                     Err(CliError::new(Exit::Failed, "the handler could not be loaded").because(reason))
                 }
-                _ => Ok(host),
+                Some(_) => Ok(Some(host)),
+                None => {
+                    serve::stop(host, self.stops).await;
+                    Ok(None)
+                }
             }
         })
     }

@@ -19,6 +19,8 @@ pub(crate) fn run(args: &InvokeArgs, ui: &mut Ui) -> Result<Exit, CliError> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
+        // A redirect is an answer like any other.
+        .max_redirects(0)
         .timeout_global(Some(Duration::from_secs(args.timeout_secs.max(1))))
         .build()
         .into();
@@ -40,9 +42,6 @@ fn request(args: &InvokeArgs) -> Result<Request<Vec<u8>>, CliError> {
     let mut request = Request::new(payload);
     *request.uri_mut() = uri;
     *request.method_mut() = method;
-    if let Some(content_type) = content_type {
-        request.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
-    }
     for header in &args.headers {
         let (name, value) = header
             .split_once(':')
@@ -51,7 +50,10 @@ fn request(args: &InvokeArgs) -> Result<Request<Vec<u8>>, CliError> {
             name.trim().parse().map_err(|_| invalid(format!("`{}` is not a header name", name.trim())))?;
         let value = HeaderValue::from_str(value.trim())
             .map_err(|_| invalid(format!("the value of header `{name}` has characters HTTP does not allow")))?;
-        request.headers_mut().insert(name, value);
+        request.headers_mut().append(name, value);
+    }
+    if let Some(content_type) = content_type {
+        request.headers_mut().entry("content-type").or_insert(HeaderValue::from_static(content_type));
     }
     Ok(request)
 }

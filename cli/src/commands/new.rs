@@ -24,9 +24,13 @@ pub(crate) fn run(args: &NewArgs, ui: &mut Ui) -> Result<Exit, CliError> {
         CliError::new(Exit::InvalidArgument, format!("could not make `{}`", dir.display())).caused_by(error)
     };
     // An empty folder is as good as none; anything in it is somebody's work.
-    if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+    let taken = match fs::read_dir(&dir) {
+        Ok(mut entries) => entries.next().is_some().then_some("the folder exists and is not empty"),
+        Err(_) => fs::symlink_metadata(&dir).is_ok().then_some("something of that name exists and is no folder"),
+    };
+    if let Some(taken) = taken {
         return Err(CliError::new(Exit::AlreadyExists, format!("could not make `{}`", dir.display()))
-            .because("the folder exists and is not empty")
+            .because(taken)
             .hint("choose another name, or another folder with --dir"));
     }
     let template = match args.runtime {
@@ -47,7 +51,7 @@ fn write(template: &Dir<'_>, root: &Path, to: &Path, name: &AppName) -> std::io:
     for entry in template.entries() {
         let path = entry.path().strip_prefix(root).expect("entries lie below their folder");
         // `Cargo.toml` and `.gitignore` cannot stand in a package's own folder under these names.
-        let path = to.join(path.to_string_lossy().replace("_gitignore", ".gitignore").replace(".template", ""));
+        let path = to.join(renamed(path));
         match entry {
             DirEntry::Dir(dir) => {
                 fs::create_dir_all(&path)?;
@@ -57,6 +61,14 @@ fn write(template: &Dir<'_>, root: &Path, to: &Path, name: &AppName) -> std::io:
         }
     }
     Ok(())
+}
+
+fn renamed(path: &Path) -> PathBuf {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("_gitignore") => path.with_file_name(".gitignore"),
+        Some(name) => path.with_file_name(name.strip_suffix(".template").unwrap_or(name)),
+        None => path.to_owned(),
+    }
 }
 
 fn write_file(path: &Path, content: &[u8], name: &AppName) -> std::io::Result<()> {

@@ -10,6 +10,7 @@ use crate::exit::{CliError, Exit};
 use crate::project::{self, Wanted};
 use crate::serve::{self, Served};
 use crate::settings::Settings;
+use crate::stops::Stops;
 use crate::ui::Ui;
 
 /// The name of an unpacked artifact's manifest; a folder that has it is served as it is.
@@ -19,16 +20,29 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings, ui: &mut Ui) -> Result<Ex
     let kept = Kept::for_source(args, settings, ui)?;
     let served = Served { source: &args.source, artifact: kept.artifact(), port: args.port, expose_errors: None };
     let config = serve::config(&served, settings)?;
-    serve::runtime()?.block_on(async {
-        let host = Host::start(config).await.map_err(|error| serve::failed(&error, args.port))?;
-        if let Health::Failed(reason) = host.started().await {
-            serve::stop(host).await;
+    let runtime = serve::runtime()?;
+    let stops = Stops::listen(&runtime, || ())?;
+    runtime.block_on(async {
+        let started = tokio::select! {
+            started = Host::start(config) => started,
+            () = stops.first() => return Ok(Exit::Done),
+        };
+        let host = started.map_err(|error| serve::failed(&error, args.port))?;
+        let health = tokio::select! {
+            health = host.started() => Some(health),
+            // A handler that takes its time to load is not waited for.
+            () = stops.first() => None,
+        };
+        if let Some(Health::Failed(reason)) = health {
+            serve::stop(host, &stops).await;
             return Err(CliError::new(Exit::Failed, "the handler could not be loaded").because(reason));
         }
-        ui.say(&format!("serving http://{}", host.address()));
-        serve::asked_to_stop().await;
+        if health.is_some() {
+            ui.say(&format!("serving http://{}", host.address()));
+            stops.first().await;
+        }
         ui.say("stopping; press Ctrl-C again to stop at once");
-        serve::stop(host).await;
+        serve::stop(host, &stops).await;
         Ok(Exit::Done)
     })
 }

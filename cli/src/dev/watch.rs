@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// A burst of saves is over when nothing has changed for so long.
@@ -70,15 +71,19 @@ impl Watch {
     pub(crate) fn next(&mut self) -> Wake {
         loop {
             match self.wakes.recv() {
-                Ok(Signal::Files(event)) if self.matters(&event) => break,
-                Ok(Signal::Files(_)) => {}
+                Ok(Signal::Files(event)) => {
+                    self.forget_moved(&event);
+                    if self.matters(&event) {
+                        break;
+                    }
+                }
                 Ok(Signal::Stop) | Err(_) => return Wake::Stop,
             }
         }
         let burst_ends = Instant::now() + BURST_MAX;
         while Instant::now() < burst_ends {
             match self.wakes.recv_timeout(QUIET) {
-                Ok(Signal::Files(_)) => {}
+                Ok(Signal::Files(event)) => self.forget_moved(&event),
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Wake::Stop,
                 Err(RecvTimeoutError::Timeout) => break,
             }
@@ -88,7 +93,27 @@ impl Watch {
     }
 
     fn matters(&self, event: &Event) -> bool {
-        !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_source(&self.root, path))
+        // The system lost events: anything may have changed.
+        event.need_rescan()
+            || !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_source(&self.root, path))
+    }
+
+    /// A folder that is removed or renamed loses its watch; made anew under the same name, it needs a new one.
+    fn forget_moved(&mut self, event: &Event) {
+        if !matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            return;
+        }
+        let gone: Vec<PathBuf> = self
+            .folders
+            .iter()
+            .filter(|folder| **folder != self.root && event.paths.iter().any(|path| folder.starts_with(path)))
+            .cloned()
+            .collect();
+        for folder in gone {
+            // The system has dropped the watch already where the folder itself is gone.
+            let _ = self.watcher.unwatch(&folder);
+            self.folders.remove(&folder);
+        }
     }
 
     /// Each folder is watched by itself, so that those of tools cost nothing.
@@ -149,6 +174,24 @@ mod tests {
         assert!(wakes(|dir| fs::write(dir.join("src/lib.rs"), "x").unwrap()));
         assert!(!wakes(|dir| fs::write(dir.join("target/out"), "x").unwrap()));
         assert!(!wakes(|dir| drop(fs::read_dir(dir).unwrap())));
+    }
+
+    #[test]
+    fn a_folder_made_anew_is_watched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let src = dir.path().join("src");
+        fs::create_dir(&src).unwrap();
+        let (mut watch, stop) = Watch::new(dir.path()).unwrap();
+        fs::remove_dir(&src).unwrap();
+        fs::create_dir(&src).unwrap();
+        assert!(matches!(watch.next(), Wake::Changed));
+        fs::write(src.join("file"), "x").unwrap();
+        // The bound after which "nothing woke" is believed.
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            stop.stop();
+        });
+        assert!(matches!(watch.next(), Wake::Changed));
     }
 
     #[test]
