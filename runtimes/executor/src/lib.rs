@@ -44,7 +44,8 @@ pub enum Health {
 /// - The invocation's [`Slot`] is dropped when the work has really stopped, and not before.
 /// - A failure of one execution costs no other execution, unless both run in a process that had to be killed.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs the handler once.
+    /// Runs the handler once. What the handler itself raised is logged here, with its traceback; everything else is the
+    /// caller's to log.
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, InvokeError>>;
 
     /// Whether an execution could be served now. Cheap: probes call it.

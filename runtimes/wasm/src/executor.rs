@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{WasmConfig, WasmError};
 use crate::crowd::{Guest, Slice};
 use crate::execution::{Ended, Head, Parts};
+use crate::failure::describe;
 use crate::lines::ExecutionLog;
 use crate::load::Handler;
 use crate::metrics::{self, Gauge};
@@ -195,13 +196,20 @@ impl Inner {
             Ok(head) = &mut head => (Some(head), None),
         };
         let ends = Ends { deadline, stop: self.stop.clone(), cancel_grace: self.limits.cancel_grace, log };
-        match (head, ended) {
+        let log = ends.log.clone();
+        let answer = match (head, ended) {
             // A guest that failed before anything was sent is answered for, even if it had begun.
             (_, Some(Ended::Failed(error))) => Err(error),
             (_, Some(Ended::Complete(reply))) => Ok(reply),
             (Some(head), ended) => stream(head, guest, ended, ends).await,
             (None, _) => Err(InvokeError::BadReply("it returned without an answer".into())),
-        }
+        };
+        // A handler's own failure is logged with its trace, which callers may not be shown.
+        answer.inspect_err(|error| {
+            if matches!(error, InvokeError::Handler { .. }) {
+                log.line(LogSource::Host, "error", &describe(error), "");
+            }
+        })
     }
 
     /// The loaded component; waits while it is being loaded.
