@@ -142,7 +142,12 @@ impl Child {
 
     /// How it ended; reaps it where that is this process's duty. Call it once [`Child::ended`] has resolved.
     pub(crate) fn reap(&self) -> End {
-        self.kill_group();
+        if self.has_zygote.load(Ordering::Acquire) {
+            // Its zygote may have reaped it, and then nobody can say which group it was in; none but its own has its id.
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        } else {
+            self.kill_group();
+        }
         if let Some(end) = self.told.get() {
             return *end;
         }
@@ -213,7 +218,8 @@ pub(crate) fn descendants(pid: Pid) -> Vec<Pid> {
 /// A bound for one look at the process table.
 const FAMILY_MAX: usize = 1024;
 
-fn children(pid: Pid) -> Vec<Pid> {
+/// Children of `pid`, as far as they can be seen.
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };
     let mut found = Vec::new();
     for thread in threads.flatten() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::config::{ProcessConfig, ProcessRuntime};
 use crate::memory;
+use crate::oom;
+use crate::orphans::Orphans;
 use crate::pool::{self, Acquired, Lease, Pool};
 use crate::process::KillReason;
 use crate::shared::{END_LABELS, Event, Shared, Stats};
@@ -97,6 +99,8 @@ impl ProcessExecutor {
             idle: Notify::new(),
             served: AtomicBool::new(false),
             stats: Stats::default(),
+            orphans: Mutex::new(Orphans::new()),
+            oom_kills: AtomicU64::new(oom::kills().unwrap_or(0)),
         });
         let (stopped_sender, stopped) = watch::channel(false);
         let supervisor = tokio::spawn({
@@ -205,6 +209,7 @@ impl ProcessExecutor {
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
+        self.shared.orphans().end(&self.shared.pids());
         // Workers and what is shared know each other; this lets go of both.
         drop(self.shared.pool().clear());
         drop(std::mem::take(&mut *self.shared.workers.lock().unwrap_or_else(PoisonError::into_inner)));

@@ -19,6 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::child::Child;
 use crate::config::{ProcessConfig, ProcessRuntime};
+use crate::orphans::ENV_MARK;
 
 /// The worker's descriptor of the socket: the first after the standard streams.
 const WORKER_FD: i32 = 3;
@@ -93,13 +94,14 @@ fn receiver(fd: OwnedFd) -> io::Result<pipe::Receiver> {
 }
 
 /// Starts one worker process. It blocks for as long as the system needs to execute a program, a millisecond or so.
-pub(crate) fn start(config: &ProcessConfig) -> io::Result<Started> {
+pub(crate) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
     let Streams { connection, output, theirs: [socket, stdout, stderr] } = streams()?;
     let mut command = command(config);
     command
         .current_dir(&config.app.path)
         .env_clear()
         .envs(environment(config, |name| std::env::var_os(name)))
+        .env(ENV_MARK, mark)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)

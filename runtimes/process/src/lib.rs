@@ -15,6 +15,8 @@ mod launch;
 mod life;
 mod link;
 mod memory;
+mod oom;
+mod orphans;
 mod output;
 mod pool;
 mod process;

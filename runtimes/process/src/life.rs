@@ -58,7 +58,8 @@ pub(crate) async fn start(shared: Arc<Shared>, way: OnItsWay) -> Ended {
         let shared = Arc::clone(&shared);
         move || {
             let _runtime = shared.handle.enter();
-            launch::start(&shared.config)
+            let mark = shared.orphans().mark().to_owned();
+            launch::start(&shared.config, &mark)
         }
     });
     let started = match started.await {
@@ -130,23 +131,23 @@ async fn serve_started(shared: &Arc<Shared>, process: &Arc<Process>, connection:
     let (reader, link, capacity, zygote) = match handshake {
         Ok(Ok(ready)) => ready,
         Ok(Err(NotReady::Closed)) => {
-            let obituary = process.bury().await;
-            return never_ready(shared, &obituary, None);
+            let obituary = shared.bury(process).await;
+            return never_ready(&obituary, None);
         }
         Ok(Err(NotReady::Init(why))) => {
-            let obituary = process.bury().await;
-            return never_ready(shared, &obituary, Some(why));
+            let obituary = shared.bury(process).await;
+            return never_ready(&obituary, Some(why));
         }
         Ok(Err(NotReady::Fault(why))) => {
             process.kill(KillReason::Fault(why));
-            let obituary = process.bury().await;
-            return never_ready(shared, &obituary, None);
+            let obituary = shared.bury(process).await;
+            return never_ready(&obituary, None);
         }
         Err(_) => {
             process.kill(KillReason::StartTimeout(wait));
-            let obituary = process.bury().await;
+            let obituary = shared.bury(process).await;
             let cause = obituary.cause.clone();
-            return never_ready(shared, &obituary, Some(cause));
+            return never_ready(&obituary, Some(cause));
         }
     };
     if zygote {
@@ -156,8 +157,7 @@ async fn serve_started(shared: &Arc<Shared>, process: &Arc<Process>, connection:
     }
 }
 
-fn never_ready(shared: &Shared, obituary: &Obituary, why: Option<String>) -> Ended {
-    shared.stats.count_end(obituary);
+fn never_ready(obituary: &Obituary, why: Option<String>) -> Ended {
     let conclusive = why.is_some();
     let cause = why.unwrap_or_else(|| format!("the worker ended while loading the handler: {}", obituary.cause));
     Ended { role: Role::Starting, cause, expected: false, conclusive }
@@ -255,9 +255,8 @@ async fn serve_zygote(
     if let Some(why) = fault {
         process.kill(KillReason::Fault(why));
     }
-    let obituary = process.bury().await;
+    let obituary = shared.bury(process).await;
     zygote.end();
-    shared.stats.count_end(&obituary);
     let cause = format!("the zygote {}", obituary.cause);
     Ended { role: Role::Zygote, cause, expected: shared.is_draining(), conclusive: false }
 }
@@ -303,12 +302,11 @@ async fn serve_worker(
     if let Some(why) = fault {
         process.kill(KillReason::Fault(why));
     }
-    let obituary = process.bury().await;
+    let obituary = shared.bury(process).await;
     let expected = worker.is_leaving()
         || shared.is_draining()
         || matches!(obituary.reason, Some(KillReason::Overdue | KillReason::Surplus));
     worker.end(&obituary);
     shared.remove_worker(&worker);
-    shared.stats.count_end(&obituary);
     Ended { role: Role::Worker, cause: format!("the worker {}", obituary.cause), expected, conclusive: false }
 }

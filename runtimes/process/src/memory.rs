@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 use crate::child::descendants;
@@ -29,7 +29,9 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(interval).await;
         let processes = shared.processes().clone();
-        let used = look(&processes, limit, shared.config.limits.memory_mb);
+        let known: Vec<Pid> = processes.iter().map(|process| process.child.pid()).collect();
+        let orphans = shared.orphans().look(&known);
+        let used = look(&processes, &orphans, limit, shared.config.limits.memory_mb);
         shared.stats.resident_bytes.store(used, Ordering::Relaxed);
         let workers = shared.all_workers();
         let busy = workers.iter().any(|worker| worker.in_flight() > 0);
@@ -47,12 +49,21 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     }
 }
 
-/// Adds up what all use; kills the largest where that is too much.
-fn look(processes: &[Arc<Process>], limit: u64, memory_mb: u32) -> u64 {
+/// Adds up what all use; kills the largest where that is too much, and what was left behind first.
+fn look(processes: &[Arc<Process>], orphans: &[Pid], limit: u64, memory_mb: u32) -> u64 {
     let measure = |size: fn(Pid) -> u64| -> Vec<u64> {
         processes.iter().map(|process| family(process.child.pid(), size)).collect()
     };
-    let resident: u64 = measure(resident_bytes).iter().sum();
+    let left_behind: u64 = orphans.iter().map(|pid| family(*pid, resident_bytes)).sum();
+    let resident: u64 = measure(resident_bytes).iter().sum::<u64>() + left_behind;
+    if resident > limit && left_behind > 0 {
+        for orphan in orphans {
+            for pid in descendants(*orphan).into_iter().chain([*orphan]) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        return resident;
+    }
     if resident <= limit {
         return resident;
     }

@@ -1,64 +1,94 @@
 //! Processes that workers started and left behind. They become children of this process, which is their reaper.
 //!
-//! They are told apart from the other children of whoever embeds an executor by a variable in their environment, which the
-//! kernel keeps as it was when the worker's program began, whatever the function does to its own copy.
+//! Those that stayed in their worker's process group are killed with it and only have to be reaped. Those that left it are
+//! told apart from the other children of whoever embeds an executor by a variable in their environment, which the kernel
+//! keeps as it was when the worker's program began, whatever the function does to its own copy. Their memory counts, and
+//! they end with the executor.
 
+use std::collections::HashSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpgid, waitpid};
+use tokio::time::Instant;
 
 use crate::child::{children, descendants};
 
 /// The variable by which an executor knows its own.
 pub(crate) const ENV_MARK: &str = "IGNITE_WORKER_MARK";
 
-/// Longest environment that is looked through, in bytes; the mark stands near its front.
-const ENVIRON_BYTES_MAX: usize = 1024 * 1024;
+/// How long members of an ended worker's group may turn up as children of this process: each does when its own parent has
+/// been killed.
+const GROUP_KEPT: Duration = Duration::from_secs(2);
 
-/// What one executor's processes carry.
-#[derive(Debug, Clone)]
-pub(crate) struct Mark(String);
+/// What one executor's workers left behind.
+#[derive(Debug)]
+pub(crate) struct Orphans {
+    mark: String,
+    /// Groups of workers that have ended.
+    groups: Vec<(Pid, Instant)>,
+    /// Orphans that were seen alive; once they have ended, their environment cannot be read any more.
+    alive: HashSet<Pid>,
+}
 
-impl Mark {
-    /// A mark nobody else has.
+impl Orphans {
     pub(crate) fn new() -> Self {
         let state = RandomState::new();
-        Self(format!("{:016x}{:016x}", state.hash_one(0), state.hash_one(1)))
+        let mark = format!("{:016x}{:016x}", state.hash_one(0), state.hash_one(1));
+        Self { mark, groups: Vec::new(), alive: HashSet::new() }
     }
 
     /// The value of [`ENV_MARK`].
-    pub(crate) fn value(&self) -> &str {
-        &self.0
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
-    /// Children of this process that carry the mark and are none of `known`. Those that have ended are reaped.
-    pub(crate) fn orphans(&self, known: &[Pid]) -> Vec<Pid> {
-        let strangers = children(getpid()).into_iter().filter(|pid| !known.contains(pid));
-        strangers.filter(|pid| self.carries(*pid)).filter(|pid| !reap(*pid)).collect()
+    /// A worker has ended, and what it left in its group was killed.
+    pub(crate) fn bereave(&mut self, worker: Pid) {
+        self.groups.push((worker, Instant::now()));
     }
 
-    /// Ends all orphans and what they started.
-    pub(crate) fn end_orphans(&self, known: &[Pid]) {
-        for orphan in self.orphans(known) {
+    /// Reaps what has ended. Returns those that live; `known` are this executor's own processes.
+    pub(crate) fn look(&mut self, known: &[Pid]) -> Vec<Pid> {
+        self.groups.retain(|(group, since)| {
+            while matches!(waitpgid(*group, WaitOptions::NOHANG), Ok(Some(_))) {}
+            let young = since.elapsed() < GROUP_KEPT;
+            if !young {
+                let _ = kill_process_group(*group, Signal::KILL);
+            }
+            young
+        });
+        let mine: Vec<Pid> = children(getpid());
+        self.alive.retain(|pid| mine.contains(pid) && !known.contains(pid));
+        for pid in mine.into_iter().filter(|pid| !known.contains(pid)) {
+            if self.alive.contains(&pid) {
+                if !matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) {
+                    self.alive.remove(&pid);
+                }
+            } else if carries(pid, &self.mark) {
+                self.alive.insert(pid);
+            }
+        }
+        self.alive.iter().copied().collect()
+    }
+
+    /// Ends all orphans and what they started. It may take them a moment to go.
+    pub(crate) fn end(&mut self, known: &[Pid]) {
+        for orphan in self.look(known) {
             for pid in descendants(orphan).into_iter().chain([orphan]) {
                 let _ = kill_process(pid, Signal::KILL);
             }
-            // Where it takes a moment to go, whoever reaps this process's children later does it.
-            reap(orphan);
+            // A thread waits for that moment; the executor may be gone by then.
+            std::thread::spawn(move || waitpid(Some(orphan), WaitOptions::empty()));
         }
-    }
-
-    fn carries(&self, pid: Pid) -> bool {
-        let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-        let environ = &environ[..environ.len().min(ENVIRON_BYTES_MAX)];
-        environ.split(|byte| *byte == 0).any(|variable| {
-            variable.strip_prefix(ENV_MARK.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(self.0.as_bytes())
-        })
+        self.alive.clear();
     }
 }
 
-/// Whether the process has ended, and is no more.
-fn reap(pid: Pid) -> bool {
-    matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_)))
+fn carries(pid: Pid, mark: &str) -> bool {
+    let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    environ.split(|byte| *byte == 0).any(|variable| {
+        variable.strip_prefix(ENV_MARK.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(mark.as_bytes())
+    })
 }

@@ -6,15 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ignite_core_abi::FRAME_BYTES_MAX;
 use ignite_core_model::ExecutionId;
 use ignite_runtimes_executor::{Health, LogLine, LogSource};
+use rustix::process::Pid;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::child::End;
 use crate::config::ProcessConfig;
+use crate::oom;
+use crate::orphans::Orphans;
 use crate::pool::Pool;
-use crate::process::{Obituary, Process};
+use crate::process::{KillReason, Obituary, Process};
 use crate::supervisor::OnItsWay;
 use crate::worker::Worker;
 use crate::zygote::Zygote;
+
+/// The signal by which the kernel ends what uses too much memory.
+const SIGKILL: i32 = 9;
 
 /// What the supervisor is told.
 pub(crate) enum Event {
@@ -43,6 +50,9 @@ pub(crate) struct Shared {
     /// An execution was answered since the supervisor last looked.
     pub(crate) served: AtomicBool,
     pub(crate) stats: Stats,
+    pub(crate) orphans: Mutex<Orphans>,
+    /// Processes the kernel had killed for want of memory when it was last looked at.
+    pub(crate) oom_kills: AtomicU64,
 }
 
 /// Counters for the metrics page.
@@ -95,6 +105,32 @@ impl Shared {
     pub(crate) fn remove_worker(&self, worker: &Arc<Worker>) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|known| !Arc::ptr_eq(known, worker));
+    }
+
+    pub(crate) fn orphans(&self) -> MutexGuard<'_, Orphans> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Process ids of those that are watched.
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        self.processes().iter().map(|process| process.child.pid()).collect()
+    }
+
+    /// Waits for the end of a process, learns how it came, and counts it.
+    pub(crate) async fn bury(&self, process: &Process) -> Obituary {
+        let mut obituary = process.bury().await;
+        self.orphans().bereave(process.child.pid());
+        if obituary.reason.is_none()
+            && obituary.end == End::Signal(SIGKILL)
+            && let Some(kills) = oom::kills()
+            && self.oom_kills.swap(kills, Ordering::Relaxed) < kills
+        {
+            let memory_mb = self.config.limits.memory_mb;
+            obituary.reason = Some(KillReason::Memory { memory_mb });
+            obituary.cause = "killed by the kernel, which had no memory left for it".into();
+        }
+        self.stats.count_end(&obituary);
+        obituary
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -176,11 +177,11 @@ class Worker:
             self.send(frame(CHUNK, id, b"x" * (256 * 1024 + 1)))
         elif path == "/chunk-first":
             self.send(frame(CHUNK, id, b"x"))
-        elif path == "/fork-forever":
-            if os.fork() == 0:
-                os.setsid()
-                time.sleep(3600)
-            self.send(frame(RESULT, id, result(b"forked"), END))
+        elif path == "/leave-behind":
+            # One that stays in the worker's group, and one that leaves it.
+            group = subprocess.Popen(["sleep", "3600"])
+            daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            self.send(frame(RESULT, id, result(f"{group.pid} {daemon.pid}".encode()), END))
 
     def stream(self, id, parts, size, end):
         self.send(frame(RESULT, id, result(b"", headers=[(b"content-type", b"text/x-stream")])))
