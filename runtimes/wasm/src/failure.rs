@@ -18,6 +18,19 @@ pub(crate) struct Bounds {
     pub(crate) response_bytes_max: usize,
 }
 
+/// A failure in full, for the log: a handler's own with its class and trace.
+pub(crate) fn describe(error: &InvokeError) -> String {
+    match error {
+        InvokeError::Handler { kind, message, trace } => match trace.trim_end() {
+            "" => format!("{kind}: {message}"),
+            // What a panic prints has its message already.
+            trace if trace.contains(message.as_str()) => trace.to_owned(),
+            trace => format!("{kind}: {message}\n{trace}"),
+        },
+        other => other.to_string(),
+    }
+}
+
 /// What was going on when an error came that no guest code raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crowd::Guest;
 use crate::execution::{Ended, Next, Parts};
+use crate::failure::describe;
 use crate::lines::ExecutionLog;
 
 /// Parts under way between guest and caller.
@@ -205,14 +206,7 @@ enum Sent {
 
 /// Logs a failure that came too late to be answered.
 pub(crate) fn report(error: &InvokeError, log: &ExecutionLog) {
-    let mut message = format!("the handler failed after its answer had begun: {error}");
-    if let InvokeError::Handler { kind, trace, .. } = error {
-        message = format!("the handler failed after its answer had begun: {kind}: {error}");
-        if !trace.is_empty() {
-            message.push('\n');
-            message.push_str(trace);
-        }
-    }
+    let message = format!("the handler failed after its answer had begun: {}", describe(error));
     log.line(LogSource::Host, "error", &message, "");
 }
 

@@ -75,6 +75,8 @@ async fn failures_panics_and_traps_are_told_apart() {
     let expected =
         InvokeError::Handler { kind: "ValueError".into(), message: "it is bad".into(), trace: "at line 1".into() };
     assert_eq!(failure, expected);
+    // Logged in full, because the caller may not be shown the trace.
+    assert_eq!(app.logs.of(LogSource::Host).last().unwrap(), "ValueError: it is bad\nat line 1");
 
     match app.call("/trap", "").await.unwrap_err() {
         InvokeError::Handler { kind, message, trace } => {
