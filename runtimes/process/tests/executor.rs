@@ -191,7 +191,7 @@ async fn dropping_the_call_cancels_and_the_slot_is_free_when_the_work_has_stoppe
     call.slot = slot;
     call.deadline = Instant::now() + Duration::from_millis(50);
     assert!(fake.with_deadline(call).await.is_none());
-    ends_within(Duration::from_millis(80), freed).await;
+    ends_within(Duration::from_secs(2), freed).await;
     assert_eq!(fake.pid().await, pid, "it stopped when it was asked to");
 }
 
@@ -441,7 +441,7 @@ async fn an_idle_drain_is_quick_and_one_in_flight_is_waited_for() {
     idle.pid().await;
     let started = Instant::now();
     idle.executor.drain(Instant::now() + Duration::from_secs(10)).await;
-    assert!(started.elapsed() < Duration::from_millis(250), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

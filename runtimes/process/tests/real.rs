@@ -167,7 +167,7 @@ async fn python_workers_are_forked_on_demand_and_one_costs_only_itself() {
     let pid = app.call("pid").await.unwrap();
     let started = Instant::now();
     app.fake.executor.drain(Instant::now() + Duration::from_secs(5)).await;
-    assert!(started.elapsed() < Duration::from_millis(200), "an idle drain took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(1), "an idle drain took {:?}", started.elapsed());
     support::gone(rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()).await;
 }
 
