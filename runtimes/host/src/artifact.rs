@@ -65,7 +65,7 @@ pub enum ArtifactError {
     #[error("could not open the artifact {}", .0.display())]
     Open(PathBuf, #[source] io::Error),
     /// The artifact is refused.
-    #[error("the artifact {source_name} {cause}")]
+    #[error("could not open the artifact {source_name}")]
     Read {
         /// The file or URL.
         source_name: String,

@@ -39,6 +39,11 @@ const STREAM_PARTS_MAX: usize = 4;
 /// Room made for a body at once; a longer announced length is believed only as its bytes come.
 const BODY_RESERVE_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest time a refused body is read on.
+const DISCARD_MAX: Duration = Duration::from_secs(5);
+/// Longest pause in a refused body.
+const DISCARD_IDLE_MAX: Duration = Duration::from_millis(500);
+
 /// The gateway's id for this execution, or a new one.
 pub(crate) fn execution_id(headers: &HeaderMap) -> ExecutionId {
     headers.get(EXECUTION_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_else(|| {
@@ -95,15 +100,22 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Reads on without keeping anything, for a bounded time. Closing a connection while its caller still sends would make the
+/// caller's system throw away the refusal that has arrived meanwhile.
+pub(crate) async fn discard(mut body: Incoming) {
+    let reading = async { while let Ok(Some(Ok(_))) = timeout(DISCARD_IDLE_MAX, body.frame()).await {} };
+    let _ = timeout(DISCARD_MAX, reading).await;
+}
+
 /// Reads the body whole, by `deadline`.
-pub(crate) async fn read_body(mut body: Incoming, limits: &Limits, deadline: Instant) -> Result<Bytes, HostError> {
+pub(crate) async fn read_body(body: &mut Incoming, limits: &Limits, deadline: Instant) -> Result<Bytes, HostError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let announced = body.size_hint().lower() as usize;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    while let Some(part) = next_part(&mut body, limits, deadline).await? {
+    while let Some(part) = next_part(body, limits, deadline).await? {
         let have = first.as_ref().map_or(whole.len(), Bytes::len);
         if have + part.len() > limits.payload_bytes_max {
             return Err(HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max });
@@ -158,7 +170,8 @@ async fn pass_on(mut body: Incoming, sender: BodySender, limits: Limits, deadlin
                 passed += part.len();
                 if passed > limits.payload_bytes_max {
                     let error = HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max };
-                    return sender.break_off(error.to_string());
+                    sender.break_off(error.to_string());
+                    return discard(body).await;
                 }
                 if sender.send(part).await.is_err() {
                     return;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request as HttpRequest, Response, StatusCode};
+use http::{Method, Request as HttpRequest, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -74,7 +74,12 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
     // Answers are written whole; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);
     let limits = shared.serving.load().limits.clone();
-    let Ok(Ok(http2)) = timeout(limits.header_timeout, begins_with_http2(&stream)).await else { return };
+    let begins = tokio::select! {
+        begins = timeout(limits.header_timeout, begins_with_http2(&stream)) => begins,
+        // Nobody has asked for anything yet.
+        _ = stopping.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Ok(http2)) = begins else { return };
     let service = service_fn(|request| {
         let shared = Arc::clone(shared);
         async move { Ok::<_, Infallible>(answer(request, shared).await) }
@@ -105,7 +110,6 @@ fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .pipeline_flush(true)
         // Beyond this hyper answers 431 itself, without a body; up to it `request.rs` does, with the limit's name.
         .max_buf_size((2 * limits.header_bytes_max).max(64 * 1024));
     builder
@@ -173,9 +177,19 @@ async fn run(
 ) -> Result<Response<ResponseBody>, HostError> {
     let serving = Arc::clone(&mine.serving);
     let limits = &serving.limits;
-    let (mut parts, body) = request.into_parts();
-    check_head(&parts, &body, limits)?;
-    let time_limit = request::time_limit(&parts.headers, limits)?;
+    let (mut parts, mut body) = request.into_parts();
+    let asks_first = parts.headers.contains_key(header::EXPECT);
+    let checked = check_head(&parts, &body, limits).and_then(|()| request::time_limit(&parts.headers, limits));
+    let time_limit = match checked {
+        Ok(time_limit) => time_limit,
+        Err(error) => {
+            // Who waits for leave to send the payload sends none after a refusal.
+            if !asks_first {
+                tokio::spawn(request::discard(body));
+            }
+            return Err(error);
+        }
+    };
     let deadline = begun + time_limit;
     remove_hop_by_hop(&mut parts.headers);
     for own in [&request::EXECUTION_ID, &request::FUNCTION_ID, &request::ORGANIZATION_ID, &request::TIMEOUT_MS] {
@@ -189,7 +203,15 @@ async fn run(
         let (body, feed) = request::stream_body(body, limits, deadline);
         (body, Some(feed))
     } else {
-        (RequestBody::Full(request::read_body(body, limits, deadline).await?), None)
+        match request::read_body(&mut body, limits, deadline).await {
+            Ok(payload) => (RequestBody::Full(payload), None),
+            Err(error) => {
+                if matches!(error, HostError::PayloadTooLarge { .. }) {
+                    tokio::spawn(request::discard(body));
+                }
+                return Err(error);
+            }
+        }
     };
     wait_until_started(&serving, deadline).await?;
     let slot = serving.admission.admit(deadline, &shared.metrics).await?;
