@@ -1,7 +1,8 @@
 //! A served app: `ignite-host` as a process, its address and its log lines.
 
-use std::io::BufReader;
-use std::path::Path;
+use std::io::{BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -9,17 +10,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::product::binary;
 
 /// How long a host may take until it says where it listens.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long the admin listener may take to answer.
+const ADMIN_MAX: Duration = Duration::from_secs(5);
 
 /// A running `ignite-host`. It is killed when this is dropped.
 pub struct Host {
     child: Child,
     address: String,
+    /// The admin socket.
+    admin: PathBuf,
     lines: Arc<Lines>,
+    /// Where it unpacks. A host that is killed cannot tidy up after itself.
+    _work_dir: TempDir,
 }
 
 /// Log lines so far, and a bell for each new one.
@@ -35,11 +43,23 @@ impl Host {
     /// # Errors
     /// When the host cannot be started or does not listen in time.
     pub fn serve(artifact: &Path, env: &[(&str, &str)]) -> Result<Self> {
+        let mut host = Self::start(artifact, env)?;
+        host.wait_ready(START_MAX)?;
+        Ok(host)
+    }
+
+    /// As [`Host::serve`], but waits only until it listens: the app may never become ready.
+    ///
+    /// # Errors
+    /// When the host cannot be started or does not listen in time.
+    pub fn start(artifact: &Path, env: &[(&str, &str)]) -> Result<Self> {
+        let work_dir = tempfile::tempdir()?;
         let mut child = Command::new(binary("ignite-host")?)
             .arg("--artifact")
             .arg(artifact)
             .env("PORT", "0")
             .env("IGNITE_LISTEN_HOST", "127.0.0.1")
+            .env("IGNITE_WORK_DIR", work_dir.path())
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -52,10 +72,10 @@ impl Host {
             let lines = Arc::clone(&lines);
             move || lines.read(BufReader::new(stdout))
         });
-        let mut host = Self { child, address: String::new(), lines };
+        let mut host = Self { child, address: String::new(), admin: PathBuf::new(), lines, _work_dir: work_dir };
         let listening = host.log_line(START_MAX, |line| line["address"].is_string())?;
         host.address = listening["address"].as_str().unwrap_or_default().to_owned();
-        host.wait_ready(START_MAX)?;
+        host.admin = listening["admin"].as_str().and_then(|at| at.strip_prefix("unix:")).unwrap_or_default().into();
         Ok(host)
     }
 
@@ -69,6 +89,53 @@ impl Host {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A page of the admin listener, head and body.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let mut stream = UnixStream::connect(&self.admin).with_context(|| self.admin.display().to_string())?;
+        stream.set_read_timeout(Some(ADMIN_MAX))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
+    }
+
+    /// A figure of the metrics page, by all that stands before it; 0 where it was never counted.
+    ///
+    /// # Errors
+    /// When the page cannot be read.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.admin("/metrics")?;
+        let found = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Waits until a figure of the metrics page has a value.
+    ///
+    /// # Errors
+    /// When it has not within `wait`.
+    pub fn wait_metric(&self, name: &str, wanted: f64, wait: Duration) -> Result<()> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let found = self.metric(name)?;
+            if (found - wanted).abs() < 0.5 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{name} is {found} and not {wanted} after {wait:?}");
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// All log lines so far that `wanted` holds for.
+    #[must_use]
+    pub fn log_lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.lines.seen.lock().expect("no reader panics").iter().filter(|line| wanted(line)).cloned().collect()
     }
 
     /// The first log line that `wanted` holds for, waiting at most `wait`.

@@ -3,5 +3,9 @@
 //! The product is used here as its users use it: `ignite` compiles, `ignite-host` serves, requests go over a socket.
 
 pub mod cases;
+pub mod cli;
+pub mod client;
+pub mod examples;
 pub mod host;
 pub mod product;
+pub mod tree;
