@@ -133,7 +133,7 @@ fn five_versions_follow_one_another_and_no_request_is_dropped() {
 fn a_version_that_fails_leaves_the_one_before_serving() {
     let dev = Dev::serving();
     for (code, place) in [
-        ("def handler(payload, ctx):\n    return (\n", "handler.py:2"),
+        ("def handler(payload, ctx):\n    return (\n", "File \"handler.py\", line 2"),
         ("import gone_for_ever\n\ndef handler(payload, ctx):\n    return 1\n", "gone_for_ever"),
         ("LIMIT = 1\nLIMIT / 0\n\ndef handler(payload, ctx):\n    return 1\n", "ZeroDivisionError"),
         ("def handle(payload, ctx):\n    return 1\n", "handler.py:1"),

@@ -109,8 +109,12 @@ fn compile_writes_where_it_is_told_and_nowhere_else() {
     let before = files(&app).unwrap();
     let out = dir.path().join("no/such/folder/app.tar.zst");
     let said = ignite(dir.path(), &["compile", "app", "--out", out.to_str().unwrap()]).unwrap();
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("hint: make the folder"), "{}", said.stderr);
+    assert!(!dir.path().join("no").exists());
+    let out = dir.path().join("app.tar.zst");
+    let said = ignite(dir.path(), &["compile", "app", "--out", out.to_str().unwrap()]).unwrap();
     assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(out.is_file());
     assert_eq!(files(&app).unwrap(), before, "with --out, nothing is written to the author's folder");
 
     let said = ignite(&app, &["compile"]).unwrap();
@@ -155,7 +159,7 @@ fn a_fault_of_the_code_names_file_and_line() {
     for quiet in [&[][..], &["-q"]] {
         let said = ignite(dir.path(), &[&["compile", "app"], quiet].concat()).unwrap();
         assert_eq!((said.code, said.text().as_str()), (1, ""));
-        assert!(said.stderr.contains("handler.py:4"), "{}", said.stderr);
+        assert!(said.stderr.contains("File \"handler.py\", line 4"), "{}", said.stderr);
     }
     assert_eq!(ignite(dir.path(), &["run", "app", "--port", "0"]).unwrap().code, 1);
 
