@@ -92,8 +92,14 @@ impl Tools {
     pub(crate) fn find(&self, tool: Tool) -> Result<FoundTool, ToolError> {
         let pin = Pins::embedded().pin(tool);
         let mut tried = Vec::new();
-        for path in candidates(tool, &|name| (self.env)(name)).into_iter().filter(|path| path.exists()).take(ASKED_MAX)
+        let candidates = candidates(tool, &|name| (self.env)(name));
+        // One that was named, and so is the only one, is told about; of the usual places only those that have something.
+        if let [named] = candidates.as_slice()
+            && !named.exists()
         {
+            tried.push((named.clone(), "there is no such file".to_owned()));
+        }
+        for path in candidates.into_iter().filter(|path| path.exists()).take(ASKED_MAX) {
             match self.version(tool, &path) {
                 None => tried.push((path, "it does not tell its version".to_owned())),
                 Some(version) => match pin.check(version) {
