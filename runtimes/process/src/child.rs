@@ -201,10 +201,15 @@ impl Drop for Child {
 
 /// Processes below `pid`, as far as they can be seen, at most [`FAMILY_MAX`].
 pub(crate) fn descendants(pid: Pid) -> Vec<Pid> {
+    descendants_without(pid, &[])
+}
+
+/// As [`descendants`], without `others` and what is below them.
+pub(crate) fn descendants_without(pid: Pid, others: &[Pid]) -> Vec<Pid> {
     let mut found = Vec::new();
     let mut next = vec![pid];
     while let Some(parent) = next.pop() {
-        for child in children(parent) {
+        for child in children(parent).into_iter().filter(|child| !others.contains(child)) {
             if found.len() >= FAMILY_MAX {
                 return found;
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
-use crate::child::descendants;
+use crate::child::{descendants, descendants_without};
 use crate::process::{KillReason, Process};
 use crate::shared::Shared;
 
@@ -51,10 +51,11 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
 
 /// Adds up what all use; kills the largest where that is too much, and what was left behind first.
 fn look(processes: &[Arc<Process>], orphans: &[Pid], limit: u64, memory_mb: u32) -> u64 {
-    let measure = |size: fn(Pid) -> u64| -> Vec<u64> {
-        processes.iter().map(|process| family(process.child.pid(), size)).collect()
-    };
-    let left_behind: u64 = orphans.iter().map(|pid| family(*pid, resident_bytes)).sum();
+    // Forked workers descend from their zygote: were they counted with it too, each byte would count twice, and it would
+    // be the largest whatever its workers use.
+    let own: Vec<Pid> = processes.iter().map(|process| process.child.pid()).collect();
+    let measure = |size: fn(Pid) -> u64| -> Vec<u64> { own.iter().map(|pid| family(*pid, &own, size)).collect() };
+    let left_behind: u64 = orphans.iter().map(|pid| family(*pid, &own, resident_bytes)).sum();
     let resident: u64 = measure(resident_bytes).iter().sum::<u64>() + left_behind;
     if resident > limit && left_behind > 0 {
         for orphan in orphans {
@@ -78,9 +79,9 @@ fn look(processes: &[Arc<Process>], orphans: &[Pid], limit: u64, memory_mb: u32)
     used
 }
 
-/// What a process and all it started use together.
-fn family(pid: Pid, size: fn(Pid) -> u64) -> u64 {
-    size(pid) + descendants(pid).into_iter().map(size).sum::<u64>()
+/// What a process and all it started use together, without the `others` and what they started.
+fn family(pid: Pid, others: &[Pid], size: fn(Pid) -> u64) -> u64 {
+    size(pid) + descendants_without(pid, others).into_iter().map(size).sum::<u64>()
 }
 
 /// Pages in memory, shared ones in full. 0 for a process that has ended.
