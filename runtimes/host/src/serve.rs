@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{Method, Request as HttpRequest, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -12,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ignite_core_model::Limits;
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::ResponseBody;
@@ -24,6 +25,8 @@ use crate::serving::Request;
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How long a connection that has sent nothing may still send its first request when the host begins to drain.
+const FRESH_GRACE: Duration = Duration::from_millis(20);
 /// Pause between two looks at a connection's first bytes.
 const PEEK_PAUSE: Duration = Duration::from_millis(2);
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4); HTTP/1 methods differ from it within these.
@@ -31,30 +34,31 @@ const HTTP2_BEGINS: &[u8] = b"PRI ";
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
-/// Accepts connections until `stopping` says to stop, then lets those there are finish their requests.
+/// Accepts connections until `stopping` says to stop, then those that were made before, and lets all finish their requests.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
     let places = Arc::new(Semaphore::new(limits.connections_max as usize));
+    let serve = |stream: TcpStream, place: OwnedSemaphorePermit, stopping: watch::Receiver<bool>| {
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            shared.metrics.connections.inc();
+            connection(stream, &shared, stopping).await;
+            shared.metrics.connections.dec();
+            drop(place);
+        });
+    };
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
-            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = stopping.wait_for(|stop| *stop) => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = stopping.wait_for(|stop| *stop) => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
-                tokio::spawn(async move {
-                    shared.metrics.connections.inc();
-                    connection(stream, &shared, stopping).await;
-                    shared.metrics.connections.dec();
-                    drop(place);
-                });
-            }
-            Err(error) => {
+        match (accepted, place) {
+            (Ok((stream, _)), Ok(place)) => serve(stream, place, stopping.clone()),
+            (Err(error), _) => {
                 // A connection that ended before it was taken is nobody's concern; all else passes, but not at once.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
                     shared.logs.host(
@@ -65,7 +69,15 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopp
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+            // Nobody closes the semaphore.
+            (_, Err(_)) => break,
         }
+    }
+    // Their callers were told that they are connected; closing the listener now would reset them.
+    while let (Ok(place), Some(Ok((stream, _)))) =
+        (Arc::clone(&places).try_acquire_owned(), listener.accept().now_or_never())
+    {
+        serve(stream, place, stopping.clone());
     }
 }
 
@@ -75,9 +87,13 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
     let _ = stream.set_nodelay(true);
     let limits = shared.serving.load().limits.clone();
     let begins = tokio::select! {
-        begins = timeout(limits.header_timeout, begins_with_http2(&stream)) => begins,
-        // Nobody has asked for anything yet.
-        _ = stopping.wait_for(|stop| *stop) => return,
+        begins = timeout(limits.header_timeout, begins_with_http2(&stream)) => Some(begins),
+        _ = stopping.wait_for(|stop| *stop) => None,
+    };
+    let begins = match begins {
+        Some(begins) => begins,
+        // Nobody has asked for anything yet, but may be about to.
+        None => timeout(FRESH_GRACE, begins_with_http2(&stream)).await,
     };
     let Ok(Ok(http2)) = begins else { return };
     let service = service_fn(|request| {
@@ -89,7 +105,9 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
     if http2 {
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
+        // The connection first: one that is told to shut down before it has read anything ends without an answer.
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
@@ -97,7 +115,9 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
     } else {
         let connection = http1_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
+        // The connection first: one that is told to shut down before it has read anything ends without an answer.
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
         }
