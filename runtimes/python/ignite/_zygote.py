@@ -119,6 +119,9 @@ class Zygote:
         _signal.set_wakeup_fd(-1)
         # None stands for a handler that was not set from Python and cannot be set again from there.
         _signal.signal(_signal.SIGCHLD, self.child_handler or _signal.SIG_DFL)
+        # A group of its own, as the host expects it: what the handler starts ends with this worker, and the end of the
+        # zygote's group is not its own.
+        os.setpgid(0, 0)
         for descriptor in (self.wake_receiver, self.wake_sender, *self.received):
             os.close(descriptor)
         self.connection.sock.close()
