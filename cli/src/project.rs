@@ -94,7 +94,7 @@ pub(crate) fn compile(
 /// What the tool said stands above already where its lines were shown.
 fn failed(error: &CompileError, lines_were_shown: bool) -> CliError {
     let exit = match error {
-        CompileError::NoSource { .. } => Exit::InvalidArgument,
+        CompileError::NoSource { .. } | CompileError::Output { .. } => Exit::InvalidArgument,
         CompileError::Tool(_) => Exit::Unavailable,
         CompileError::TimedOut { .. } => Exit::DeadlineExceeded,
         other => Exit::of(other.fault()),

@@ -203,3 +203,81 @@ pub fn time(elapsed: Duration) -> String {
         format!("{:.1} s", elapsed.as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was said, readable while the [`Ui`] still has it.
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A pipe whose reader has gone away.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Said {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_why_and_what_next() {
+        let err = Said::default();
+        let mut ui = Ui::of_writers(Box::new(Said::default()), Box::new(err.clone()));
+        ui.configure(Output::Table, true);
+        ui.say("not when quiet");
+        let error = CliError::new(Exit::NotFound, "could not do it").because("one\ntwo").because("three").hint("try");
+        assert_eq!(ui.fail(&error), Exit::NotFound);
+        assert_eq!(err.text(), "error: could not do it\n  cause: one\n         two\n  cause: three\nhint: try\n");
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_no_failure() {
+        let err = Said::default();
+        let mut ui = Ui::of_writers(Box::new(Broken), Box::new(err.clone()));
+        let gone = ui.bytes(b"x").unwrap_err();
+        assert_eq!(ui.fail(&gone), Exit::Done);
+        assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn progress_is_one_line_a_step_where_there_is_no_terminal() {
+        let err = Said::default();
+        let mut ui = Ui::of_writers(Box::new(Said::default()), Box::new(err.clone()));
+        ui.step("build");
+        ui.done("build 3 ms");
+        assert_eq!(err.text(), "build 3 ms\n");
+    }
+
+    #[test]
+    fn figures_and_tables_are_read_by_people() {
+        assert_eq!([size(999), size(7_400), size(1_250_000)], ["999 B", "7.4 kB", "1.2 MB"]);
+        assert_eq!([time(Duration::from_millis(38)), time(Duration::from_millis(2_400))], ["38 ms", "2.4 s"]);
+        let rows = [vec!["a".to_owned(), "long".to_owned()], vec!["bcd".to_owned(), String::new()]];
+        assert_eq!(table(&["X", "Y"], &rows), "X    Y\na    long\nbcd\n");
+    }
+}

@@ -77,3 +77,20 @@ fn write_file(path: &Path, content: &[u8], name: &AppName) -> std::io::Result<()
         Err(_) => fs::write(path, content),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_file_names_are_renamed() {
+        for (template, made) in [
+            ("_gitignore", ".gitignore"),
+            ("src/_gitignore", "src/.gitignore"),
+            ("Cargo.toml.template", "Cargo.toml"),
+            ("my_gitignore.templates", "my_gitignore.templates"),
+        ] {
+            assert_eq!(renamed(Path::new(template)), Path::new(made));
+        }
+    }
+}
