@@ -164,11 +164,14 @@ fn a_fault_of_the_code_names_file_and_line() {
     assert_eq!(ignite(dir.path(), &["run", "app", "--port", "0"]).unwrap().code, 1);
 
     let go = new_project("go");
-    fs::write(go.path().join("app/main.go"), "package main\n\nfunc main() {\n\tundefined()\n}\n").unwrap();
+    let main = go.path().join("app/main.go");
+    let code = fs::read_to_string(&main).unwrap().replace("Start(handler)", "Start(handlr)");
+    let line = 1 + code.lines().position(|line| line.contains("handlr")).unwrap();
+    fs::write(&main, code).unwrap();
     for quiet in [&[][..], &["-q"]] {
         let said = ignite(go.path(), &[&["compile", "app"], quiet].concat()).unwrap();
         assert_eq!(said.code, 1, "{}", said.stderr);
-        assert!(said.stderr.contains("main.go:4"), "{}", said.stderr);
+        assert!(said.stderr.contains(&format!("main.go:{line}:")), "{}", said.stderr);
     }
 }
 
