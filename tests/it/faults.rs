@@ -277,7 +277,10 @@ fn draining_ends_at_its_limit() {
     assert!(begun.elapsed() >= Duration::from_millis(400));
     assert_eq!(status.code(), Some(143));
     assert!(!runs(lost.pid));
-    assert!(lost.client.answer().is_ok_and(|answer| answer.status == 503) || lost.client.ends(SOON).is_ok());
+    // It is told, unless the host was gone before it could be; it never takes this for an answer of the function.
+    if let Ok(answer) = lost.client.answer() {
+        assert!([502, 503].contains(&answer.status) && answer.json()["execution_id"] == lost.id.as_str(), "{answer:?}");
+    }
 }
 
 #[test]
