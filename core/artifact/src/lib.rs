@@ -4,11 +4,11 @@
 //! other entry with size, mode and SHA-256; `docs/reference/artifact.md` is the format in words. The same manifest head
 //! and files give the same bytes, wherever and whenever they are written.
 //!
-//! This crate opens no file and knows no directory: [`write`] takes contents that can be opened twice, [`read`] hands
+//! This crate opens no file and knows no directory: [`write()`] takes contents that can be opened twice, [`read`] hands
 //! verified contents to a [`Sink`]. What it refuses it refuses before a sink sees it, each fault by its own error.
 //! Memory is bounded by [`ReadLimits`] and the decompressor's window, whatever the input claims.
 //!
-//! Begin with [`Manifest`], [`write`] and [`read`].
+//! Begin with [`Manifest`], [`write()`] and [`read`].
 #![forbid(unsafe_code)]
 
 mod compression;

@@ -25,7 +25,10 @@ fn an_async_handler_in_a_library() {
             Ok(greet(req, ctx).await)
         }
     };
-    check(Place::Library, item, &expect![[r#"
+    check(
+        Place::Library,
+        item,
+        &expect![[r#"
         /// Greets.
         async fn handler(req: Request, ctx: ignite::Context) -> Result<impl IntoResponse> {
             Ok(greet(req, ctx).await)
@@ -46,7 +49,8 @@ fn an_async_handler_in_a_library() {
             ::ignite::__private::run(__ignite_handler())
         }
         ::ignite::__component!(__ignite_handler);
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -56,7 +60,10 @@ fn a_plain_handler_in_a_binary() {
             String::new()
         }
     };
-    check(Place::Binary, item, &expect![[r#"
+    check(
+        Place::Binary,
+        item,
+        &expect![[r#"
         pub fn handler(_: Request, Named { .. }: Context) -> String {
             String::new()
         }
@@ -74,7 +81,8 @@ fn a_plain_handler_in_a_binary() {
             ::ignite::__private::run(__ignite_handler())
         }
         ::ignite::__component!(__ignite_handler);
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -104,7 +112,8 @@ fn a_binary_with_mistakes_keeps_a_main_of_its_own() {
     expect![[r#"
         fn handler() {}
         fn main() {}
-    "#]].assert_eq(&prettyplease::unparse(&syn::parse2(tokens).unwrap()));
+    "#]]
+    .assert_eq(&prettyplease::unparse(&syn::parse2(tokens).unwrap()));
 }
 
 #[test]
