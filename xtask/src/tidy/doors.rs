@@ -7,6 +7,7 @@ use super::House;
 /// Folders that may allow unsafe code, each with its reason.
 const UNSAFE_DOORS: &[(&str, &str)] = &[
     ("compiler/sandbox/", "system calls"),
+    ("runtimes/process/", "one system call between fork and exec"),
     ("runtimes/wasm/", "maps machine code that this program has compiled itself"),
     ("sdk-rust/", "code generated from the WIT world"),
 ];
