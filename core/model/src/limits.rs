@@ -14,7 +14,8 @@ pub struct Limits {
     pub payload_bytes_max: usize,
     /// Longest request line and header block together, in bytes. `IGNITE_HEADER_BYTES_MAX`, 32 KiB; → 431.
     pub header_bytes_max: usize,
-    /// Longest time a client may take to send its headers. `IGNITE_HEADER_TIMEOUT_MS`, 10 s; the connection is closed.
+    /// Longest time a client may take to send its headers, which is also how long a connection is kept that asks for nothing.
+    /// `IGNITE_HEADER_TIMEOUT_MS`, 10 s; the connection is closed.
     pub header_timeout: Duration,
     /// Longest time between two parts of a request body. `IGNITE_BODY_IDLE_MS`, 10 s; → 408.
     pub body_idle_timeout: Duration,

@@ -1,7 +1,6 @@
 //! Which executor runs an app, and what it needs from this machine.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +8,12 @@ use std::sync::Arc;
 use ignite_core_model::toolchain::{Pins, Tool};
 use ignite_core_model::{ArtifactKind, Digest, Limits, Runtime};
 use ignite_runtimes_executor::{Executor, LogSink};
-use ignite_runtimes_process::{AppDir, ProcessConfig, ProcessExecutor, ProcessRuntime};
+use ignite_runtimes_process::{AppDir, ProcessConfig, ProcessExecutor, ProcessRuntime, install_python_worker};
 use ignite_runtimes_wasm::{WasmConfig, WasmExecutor};
-use include_dir::{Dir, DirEntry, include_dir};
 
 use crate::artifact::App;
 use crate::config::HostConfig;
 use crate::interpreters;
-
-/// The Python worker is part of the host, so that an artifact carries only its author's code.
-static PYTHON_WORKER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../python/ignite");
 
 /// Why an app cannot be run here.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +46,8 @@ pub enum ExecutorError {
         /// The host's.
         own: u16,
     },
-    /// A part of the product could not be laid down.
-    #[error("could not write the Python worker to {}", .0.display())]
+    /// A part of the product could not be laid down, or what lies there is not ours.
+    #[error("could not use the Python worker in {}", .0.display())]
     Worker(PathBuf, #[source] io::Error),
     /// The workers cannot be started.
     #[error(transparent)]
@@ -101,7 +96,10 @@ fn wasm(app: &App, limits: &Limits, config: &HostConfig, logs: Arc<dyn LogSink>)
 
 fn python(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
     let python = interpreter(Tool::Python, &config.runtimes.python, &config.cache_dir)?;
-    Ok(ProcessRuntime::Python { python, worker: python_worker(&config.cache_dir)? })
+    // The worker is part of the host, so that an artifact carries only its author's code.
+    let worker = install_python_worker(&config.cache_dir)
+        .map_err(|error| ExecutorError::Worker(config.cache_dir.clone(), error))?;
+    Ok(ProcessRuntime::Python { python, worker })
 }
 
 fn deno(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
@@ -114,64 +112,4 @@ fn interpreter(tool: Tool, candidates: &[PathBuf], cache_dir: &Path) -> Result<P
         let pin = Pins::embedded().pin(tool);
         ExecutorError::Toolchain { tool, needed: pin.needed(), get: &pin.get }
     })
-}
-
-/// The folder that holds the package `ignite`, written once for each version of the worker. It is made under another
-/// name and moved into place, so that a host that starts meanwhile finds it whole or not at all.
-fn python_worker(cache_dir: &Path) -> Result<PathBuf, ExecutorError> {
-    let mut content = Vec::new();
-    gather(&PYTHON_WORKER, &mut content);
-    let place = cache_dir.join("runtime").join(format!("python-{}", &Digest::of(&content).to_hex()[..16]));
-    if place.join("ignite").is_dir() {
-        return Ok(place);
-    }
-    let failed = |error| ExecutorError::Worker(place.clone(), error);
-    let parent = place.parent().unwrap_or(cache_dir);
-    fs::create_dir_all(parent).map_err(failed)?;
-    let made = tempfile::Builder::new().prefix("python.").tempdir_in(parent).map_err(failed)?;
-    lay_down(&PYTHON_WORKER, &made.path().join("ignite")).map_err(failed)?;
-    let made = made.keep();
-    match fs::rename(&made, &place) {
-        Ok(()) => Ok(place),
-        // Another host was first; its folder has the same content.
-        Err(_) if place.join("ignite").is_dir() => {
-            let _ = fs::remove_dir_all(&made);
-            Ok(place)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// Paths and contents in the order of the paths, so that equal folders give equal bytes.
-fn gather(dir: &Dir<'_>, content: &mut Vec<u8>) {
-    let mut entries: Vec<&DirEntry<'_>> = dir.entries().iter().filter(|entry| is_source(entry.path())).collect();
-    entries.sort_by_key(|entry| entry.path());
-    for entry in entries {
-        match entry {
-            DirEntry::Dir(dir) => gather(dir, content),
-            DirEntry::File(file) => {
-                content.extend_from_slice(file.path().as_os_str().as_encoded_bytes());
-                content.push(0);
-                content.extend_from_slice(&(file.contents().len() as u64).to_le_bytes());
-                content.extend_from_slice(file.contents());
-            }
-        }
-    }
-}
-
-fn lay_down(dir: &Dir<'_>, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in dir.entries().iter().filter(|entry| is_source(entry.path())) {
-        let path = to.join(entry.path().file_name().unwrap_or_default());
-        match entry {
-            DirEntry::Dir(dir) => lay_down(dir, &path)?,
-            DirEntry::File(file) => fs::write(path, file.contents())?,
-        }
-    }
-    Ok(())
-}
-
-/// What an interpreter left behind in the source folder is not part of the worker.
-fn is_source(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name != "__pycache__") && path.extension().is_none_or(|kind| kind != "pyc")
 }
