@@ -62,7 +62,11 @@ impl Workspace {
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root);
-        command.env("CARGO_TARGET_DIR", &self.target).env("IGNITE_TOOLCHAINS", &self.toolchains);
+        command.env("CARGO_TARGET_DIR", &self.target);
+        // Where it is the default, the product is to find it by itself.
+        if std::env::var_os("IGNITE_TOOLCHAINS").is_some() {
+            command.env("IGNITE_TOOLCHAINS", &self.toolchains);
+        }
         command.env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never").env("NO_COLOR", "1");
         // Certificates of the machine, not a list compiled in; no question to a server whether there is something newer.
         command.env("DENO_TLS_CA_STORE", "system").env("DENO_NO_UPDATE_CHECK", "1");

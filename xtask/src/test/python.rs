@@ -44,7 +44,7 @@ pub(super) fn unittest(
     let paths = std::env::join_paths(paths).context("a folder's name holds a colon")?;
     let mut command = context.workspace.command(&context.tools.python);
     command.current_dir(folder).args(["-m", "unittest", "discover", "--start-directory", tests]);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", paths);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", paths).env_remove("IGNITE_TOOLCHAINS");
     let mut unittest = Unittest::default();
     let status = stream(command, TESTS_MAX, &mut |line| {
         println!("{line}");

@@ -139,8 +139,8 @@ fn note(line: &str, found: &mut Option<Counts>, log: &mut Log) {
 /// Where cargo lets test programs look for the libraries of the compiler.
 fn library_path(context: &Context) -> String {
     let mut command = context.workspace.command("rustc");
-    command.args(["--print", "sysroot"]);
-    let sysroot = crate::process::output(command, FORMAT_MAX).unwrap_or_default();
-    let folders = [context.workspace.release().join("deps"), PathBuf::from(sysroot.trim()).join("lib")];
+    command.args(["--print", "target-libdir"]);
+    let libraries = crate::process::output(command, FORMAT_MAX).unwrap_or_default();
+    let folders = [context.workspace.release().join("deps"), PathBuf::from(libraries.trim())];
     std::env::join_paths(folders).map(|paths| paths.to_string_lossy().into_owned()).unwrap_or_default()
 }
