@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let config = match ignite_runtimes_host::args::parse(std::env::args_os(), std::env::vars_os().collect()) {
         Ok(config) => config,
