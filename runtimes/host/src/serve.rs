@@ -101,7 +101,7 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
         async move { Ok::<_, Infallible>(answer(request, shared).await) }
     });
     let io = TokioIo::new(stream);
-    // Once in a while a future larger than these two would be moved about; they are pinned where they are.
+    // Pinned here, because a connection that is told to shut down has to be awaited further.
     if http2 {
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
