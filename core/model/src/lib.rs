@@ -3,8 +3,11 @@
 //! Everything here is parsed once, at the door, and is valid ever after. This crate knows no file, clock or socket.
 //! Begin with [`AppManifest`], [`Runtime`] and [`Limits`].
 
+mod app;
 mod digest;
 mod fault;
+mod hostname;
+mod ids;
 mod limits;
 mod manifest;
 mod names;
@@ -12,8 +15,13 @@ mod runtime;
 mod tier;
 pub mod toolchain;
 
+pub use app::{
+    AppSettings, CodeKind, CodeSource, CompileSource, Compiled, Env, Failure, REASON_BYTES_MAX, Scaling, Step, Version,
+};
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
+pub use hostname::{HostLabel, HostLabelError};
+pub use ids::{IdError, InstanceId, JobId, TokenId, VersionNumber};
 pub use limits::Limits;
 pub use manifest::{
     AppManifest, ImageSettings, MANIFEST_FILE, MANIFEST_TEXT_BYTES_MAX, ManifestError, ManifestErrors, ScalingSettings,

@@ -112,6 +112,12 @@ impl FunctionId {
     pub fn organization(&self) -> OrganizationId {
         OrganizationId(self.0.split('/').next().unwrap_or_default().into())
     }
+
+    /// The app's part.
+    #[must_use]
+    pub fn name(&self) -> AppName {
+        AppName(self.0.split('/').nth(1).unwrap_or_default().into())
+    }
 }
 
 /// One execution: a ULID (26 characters of Crockford's base 32, upper case).
