@@ -12,6 +12,7 @@ mod limits;
 mod manifest;
 mod names;
 mod runtime;
+mod secret;
 mod tier;
 pub mod toolchain;
 
@@ -29,4 +30,5 @@ pub use manifest::{
 };
 pub use names::{AppName, ExecutionId, FunctionId, NameError, OrganizationId};
 pub use runtime::{ArtifactKind, Runtime, Target, UnknownWord};
+pub use secret::Secret;
 pub use tier::{Resources, Tier};
