@@ -104,10 +104,15 @@ impl Child {
 
     fn watch(pid: u32, forked: bool) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = Self::watcher(pid)?;
+        Ok(Self { pid, pidfd, has_zygote: AtomicBool::new(forked), told: OnceLock::new(), word: Notify::new() })
+    }
+
+    /// A watch of the process `pid`, which has not been reaped yet, for somebody else: it becomes readable at its end.
+    pub(crate) fn watcher(pid: Pid) -> io::Result<AsyncFd<OwnedFd>> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         #[expect(deprecated, reason = "the safe successor does not exist yet; an OwnedFd keeps its descriptor open")]
-        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
-        Ok(Self { pid, pidfd, has_zygote: AtomicBool::new(forked), told: OnceLock::new(), word: Notify::new() })
+        AsyncFd::with_interest(pidfd, Interest::READABLE)
     }
 
     /// The process id.

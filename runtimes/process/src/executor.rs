@@ -23,6 +23,7 @@ use crate::pool::{self, Acquired, Lease, Pool};
 use crate::process::KillReason;
 use crate::shared::{END_LABELS, Event, Shared, Stats};
 use crate::supervisor::supervise;
+use crate::warm::WarmWorker;
 use crate::worker::{InFlight, Refused};
 
 /// Times an invocation is offered to another worker because the one chosen had just ended. It was never delivered.
@@ -84,6 +85,20 @@ impl ProcessExecutor {
     /// [`Executor::health`].
     pub fn start(config: ProcessConfig) -> Result<Self, StartError> {
         check(&config)?;
+        Ok(Self::start_from(config, None))
+    }
+
+    /// As [`ProcessExecutor::start`], with `warm` as the first worker: it must be of the same runtime and not
+    /// [`unfit`](WarmWorker::unfit). Further workers are started like all others.
+    ///
+    /// # Errors
+    /// As [`ProcessExecutor::start`]. The warm worker is ended then.
+    pub fn start_warm(config: ProcessConfig, warm: WarmWorker) -> Result<Self, StartError> {
+        check(&config)?;
+        Ok(Self::start_from(config, Some(warm)))
+    }
+
+    fn start_from(config: ProcessConfig, warm: Option<WarmWorker>) -> Self {
         // Without it the children of a dead zygote are reaped by whoever runs this host; nothing else depends on it.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let (events, received) = mpsc::unbounded_channel();
@@ -99,7 +114,9 @@ impl ProcessExecutor {
             idle: Notify::new(),
             served: AtomicBool::new(false),
             stats: Stats::default(),
-            orphans: Mutex::new(Orphans::new()),
+            // A warm worker carries a mark already.
+            orphans: Mutex::new(warm.as_ref().map_or_else(Orphans::new, |warm| warm.orphans.clone())),
+            warm: Mutex::new(warm),
             oom_kills: AtomicU64::new(oom::kills().unwrap_or(0)),
         });
         let (stopped_sender, stopped) = watch::channel(false);
@@ -111,7 +128,7 @@ impl ProcessExecutor {
             }
         });
         let watcher = tokio::spawn(memory::watch(Arc::clone(&shared)));
-        Ok(Self { shared, tasks: Mutex::new(vec![supervisor, watcher]), stopped })
+        Self { shared, tasks: Mutex::new(vec![supervisor, watcher]), stopped }
     }
 
     async fn run(&self, mut invocation: Invocation) -> Result<Reply, InvokeError> {
@@ -133,8 +150,9 @@ impl ProcessExecutor {
                     let mut in_flight = InFlight::new(worker, id);
                     let answer = answer.await;
                     in_flight.answered();
-                    return answer
-                        .unwrap_or_else(|_| Err(InvokeError::WorkerLost { cause: "its host gave it up".into() }));
+                    return answer.unwrap_or_else(|_| {
+                        Err(InvokeError::WorkerLost { cause: "its host gave it up".into(), last_words: String::new() })
+                    });
                 }
                 Err(Refused(back)) => invocation = *back,
             }
@@ -144,14 +162,14 @@ impl ProcessExecutor {
 
     async fn wait(&self, line: tokio::sync::oneshot::Receiver<Lease>, deadline: Instant) -> Result<Lease, InvokeError> {
         if let Health::Failed(reason) = &*self.shared.health.borrow() {
-            return Err(InvokeError::Unavailable(reason.clone()));
+            return Err(InvokeError::NotLoaded { reason: reason.clone() });
         }
         match tokio::time::timeout_at(deadline, line).await {
             Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(_)) => Err(InvokeError::Unavailable(match &*self.shared.health.borrow() {
-                Health::Failed(reason) => reason.clone(),
-                _ => "it is shutting down".into(),
-            })),
+            Ok(Err(_)) => Err(match &*self.shared.health.borrow() {
+                Health::Failed(reason) => InvokeError::NotLoaded { reason: reason.clone() },
+                _ => InvokeError::Unavailable("it is shutting down".into()),
+            }),
             Err(_) => Err(InvokeError::TimedOut),
         }
     }

@@ -19,10 +19,16 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::child::Child;
 use crate::config::{ProcessConfig, ProcessRuntime};
+use crate::deno_worker::install_warm_worker;
 use crate::orphans::ENV_MARK;
 
 /// The worker's descriptor of the socket: the first after the standard streams.
 const WORKER_FD: i32 = 3;
+
+/// The descriptor of a warm Python worker by which it is told its app.
+const WARM_FD: i32 = 4;
+/// Names that descriptor.
+const ENV_WARM_FD: &str = "IGNITE_WARM_FD";
 
 /// Tells the Python worker which module holds the handler.
 const ENV_PYTHON_ENTRYPOINT: &str = "IGNITE_ENTRYPOINT";
@@ -49,6 +55,25 @@ pub(crate) enum Connection {
     Open(UnixStream),
     /// The worker will connect here. The folder is private and removed with this value.
     Listening(UnixListener, tempfile::TempDir),
+}
+
+/// Where a warm worker is told its app.
+pub(crate) enum Control {
+    /// One end of a pair; the worker has inherited the other.
+    Open(UnixStream),
+    /// The worker connects once more, and first, to where it connects for its frames.
+    First,
+}
+
+impl Control {
+    /// The open connection; `frames` is that for frames.
+    pub(crate) async fn open(self, frames: &Connection) -> io::Result<UnixStream> {
+        match (self, frames) {
+            (Self::Open(stream), _) => Ok(stream),
+            (Self::First, Connection::Listening(listener, _)) => listener.accept().await.map(|(stream, _)| stream),
+            (Self::First, Connection::Open(_)) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
 }
 
 impl Connection {
@@ -95,19 +120,52 @@ fn receiver(fd: OwnedFd) -> io::Result<pipe::Receiver> {
 
 /// Starts one worker process. It blocks for as long as the system needs to execute a program, a millisecond or so.
 pub(crate) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
-    let Streams { connection, output, theirs: [socket, stdout, stderr] } = streams()?;
     let mut command = command(config);
+    command.current_dir(&config.app.path).env_clear().envs(environment(config, |name| std::env::var_os(name)));
+    launch(command, &config.runtime, mark, Vec::new())
+}
+
+/// Starts a worker that has no app yet. Blocks as [`start`] does.
+///
+/// # Errors
+/// `Unsupported` where the runtime has no such worker.
+pub(crate) fn start_warm(runtime: &ProcessRuntime, memory_mb: u32, mark: &str) -> io::Result<(Started, Control)> {
+    let mut command = match runtime {
+        ProcessRuntime::Python { python, worker } => python_command(python, worker),
+        ProcessRuntime::Deno { deno, cache } => {
+            let mut command = deno_command(deno, memory_mb);
+            command.arg(install_warm_worker(cache)?);
+            command
+        }
+        ProcessRuntime::Binary | ProcessRuntime::BinaryBySocket => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    command.current_dir("/").env_clear().envs(base_environment(runtime, |name| std::env::var_os(name)));
+    if uses_socket(runtime) {
+        // It takes the path of its socket for both connections.
+        return launch(command, runtime, mark, Vec::new()).map(|started| (started, Control::First));
+    }
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    command.env(ENV_WARM_FD, WARM_FD.to_string());
+    let further = vec![FdMapping { parent_fd: theirs, child_fd: WARM_FD }];
+    Ok((launch(command, runtime, mark, further)?, Control::Open(stream(ours)?)))
+}
+
+/// Starts `command` with streams, a socket and `further` descriptors.
+fn launch(
+    mut command: Command,
+    runtime: &ProcessRuntime,
+    mark: &str,
+    mut further: Vec<FdMapping>,
+) -> io::Result<Started> {
+    let Streams { connection, output, theirs: [socket, stdout, stderr] } = streams()?;
     command
-        .current_dir(&config.app.path)
-        .env_clear()
-        .envs(environment(config, |name| std::env::var_os(name)))
         .env(ENV_MARK, mark)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)
         // A group of its own: a worker is killed with all it started, and the terminal's Ctrl-C is for the host alone.
         .process_group(0);
-    let connection = if uses_socket(&config.runtime) {
+    let connection = if uses_socket(runtime) {
         let dir = tempfile::Builder::new().prefix("ignite-worker-").tempdir()?;
         let path = dir.path().join("socket");
         let listener = UnixListener::bind(&path)?;
@@ -115,12 +173,11 @@ pub(crate) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
         Connection::Listening(listener, dir)
     } else {
         command.env(ENV_WORKER_FD, WORKER_FD.to_string());
-        command
-            .fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: WORKER_FD }])
-            .map_err(|collision| io::Error::other(collision.to_string()))?;
+        further.push(FdMapping { parent_fd: socket, child_fd: WORKER_FD });
         Connection::Open(connection)
     };
-    if !matches!(config.runtime, ProcessRuntime::Python { .. }) {
+    command.fd_mappings(further).map_err(|collision| io::Error::other(collision.to_string()))?;
+    if !matches!(runtime, ProcessRuntime::Python { .. }) {
         end_with_host(&mut command);
     }
     let process = spawn(&mut command)?;
@@ -166,18 +223,12 @@ fn command(config: &ProcessConfig) -> Command {
     let entrypoint = config.app.path.join(&config.app.entrypoint);
     match &config.runtime {
         ProcessRuntime::Python { python, worker } => {
-            let mut command = Command::new(python);
-            // Isolated and without `site`: nothing of the machine's Python gets into the app.
-            command.args(["-I", "-S", "-X", "utf8"]).arg(worker.join("ignite/_main.py")).arg(&config.app.path);
+            let mut command = python_command(python, worker);
+            command.arg(&config.app.path);
             command
         }
         ProcessRuntime::Deno { deno, .. } => {
-            let mut command = Command::new(deno);
-            // The bundle carries all it needs: nothing is looked up, neither on the network nor beside it.
-            command.args(["run", "--allow-all", "--no-prompt", "--no-config", "--no-lock", "--no-remote"]);
-            command.args(["--cached-only", "--quiet"]);
-            // V8 then collects before it comes near the limit that the watcher holds.
-            command.arg(format!("--v8-flags=--max-old-space-size={}", config.limits.memory_mb));
+            let mut command = deno_command(deno, config.limits.memory_mb);
             command.arg(entrypoint);
             command
         }
@@ -185,32 +236,66 @@ fn command(config: &ProcessConfig) -> Command {
     }
 }
 
+fn python_command(python: &Path, worker: &Path) -> Command {
+    let mut command = Command::new(python);
+    // Isolated and without `site`: nothing of the machine's Python gets into the app.
+    command.args(["-I", "-S", "-X", "utf8"]).arg(worker.join("ignite/_main.py"));
+    command
+}
+
+/// Deno with the permissions of an app. A warm worker has the same: there is one class of them, because what an app may do
+/// is bounded outside of Deno.
+fn deno_command(deno: &Path, memory_mb: u32) -> Command {
+    let mut command = Command::new(deno);
+    // The bundle carries all it needs: nothing is looked up, neither on the network nor beside it.
+    command.args(["run", "--allow-all", "--no-prompt", "--no-config", "--no-lock", "--no-remote"]);
+    command.args(["--cached-only", "--quiet"]);
+    // V8 then collects before it comes near the limit that the watcher holds.
+    command.arg(format!("--v8-flags=--max-old-space-size={memory_mb}"));
+    command
+}
+
 /// What a worker finds in its environment: the app's own variables above a small fixed set. The variables that carry the
 /// protocol are added afterwards and cannot be replaced.
 fn environment(config: &ProcessConfig, host: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
+    let mut found = base_environment(&config.runtime, host);
+    if let ProcessRuntime::Python { .. } = &config.runtime {
+        found.push((ENV_PYTHON_ENTRYPOINT.into(), config.app.entrypoint.clone().into()));
+    }
+    found.extend(config.env.iter().filter(|(name, _)| !is_reserved(name)).cloned());
+    found
+}
+
+/// The same for a worker that was started without it; what the protocol still needs is in it.
+pub(crate) fn app_environment(config: &ProcessConfig, frames: &Connection) -> Vec<(OsString, OsString)> {
+    let mut found = environment(config, |name| std::env::var_os(name));
+    found.retain(|(name, _)| name != ENV_PYTHON_ENTRYPOINT);
+    if let Connection::Listening(_, dir) = frames {
+        found.push((ENV_WORKER_SOCKET.into(), dir.path().join("socket").into()));
+    }
+    found
+}
+
+/// What is the same for all apps of a runtime.
+fn base_environment(runtime: &ProcessRuntime, host: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
     let mut found: Vec<(OsString, OsString)> = vec![
         ("HOME".into(), "/tmp".into()),
         ("LANG".into(), "C.UTF-8".into()),
         ("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()),
     ];
     found.extend(INHERITED.iter().filter_map(|name| Some((name.into(), host(name)?))));
-    match &config.runtime {
-        ProcessRuntime::Python { .. } => {
-            found.push((ENV_PYTHON_ENTRYPOINT.into(), config.app.entrypoint.clone().into()));
-        }
-        ProcessRuntime::Deno { cache, .. } => {
-            found.push(("DENO_NO_UPDATE_CHECK".into(), "1".into()));
-            found.push(("DENO_DIR".into(), cache.into()));
-            found.push(("NO_COLOR".into(), "1".into()));
-        }
-        ProcessRuntime::Binary | ProcessRuntime::BinaryBySocket => {}
+    if let ProcessRuntime::Deno { cache, .. } = runtime {
+        found.push(("DENO_NO_UPDATE_CHECK".into(), "1".into()));
+        found.push(("DENO_DIR".into(), cache.into()));
+        found.push(("NO_COLOR".into(), "1".into()));
     }
-    found.extend(config.env.iter().filter(|(name, _)| !is_reserved(name)).cloned());
     found
 }
 
 fn is_reserved(name: &OsStr) -> bool {
-    name == ENV_WORKER_FD || name == ENV_WORKER_SOCKET || name == ENV_PYTHON_ENTRYPOINT
+    [ENV_WORKER_FD, ENV_WORKER_SOCKET, ENV_WARM_FD, ENV_PYTHON_ENTRYPOINT, ENV_MARK]
+        .iter()
+        .any(|reserved| name == *reserved)
 }
 
 /// The program that is started, for messages.

@@ -10,6 +10,7 @@
 mod backoff;
 mod child;
 mod config;
+mod deno_worker;
 mod executor;
 mod launch;
 mod life;
@@ -28,9 +29,11 @@ mod starter;
 mod stream;
 mod supervisor;
 mod table;
+mod warm;
 mod worker;
 mod zygote;
 
 pub use config::{AppDir, ProcessConfig, ProcessRuntime};
 pub use executor::{ProcessExecutor, StartError};
 pub use python_worker::install_python_worker;
+pub use warm::{WarmError, WarmWorker};

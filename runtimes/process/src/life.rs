@@ -1,8 +1,8 @@
 //! The life of one process: start, handshake, service, end.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ignite_core_abi::payload::{Failure, Hello, Log, Ready};
@@ -54,15 +54,25 @@ pub(crate) enum Role {
 pub(crate) async fn start(shared: Arc<Shared>, way: OnItsWay) -> Ended {
     let failed = |cause: String| Ended { role: Role::Starting, cause, expected: false, conclusive: true };
     let program = launch::program(&shared.config);
-    let started = starter::run({
-        let shared = Arc::clone(&shared);
-        move || {
-            let _runtime = shared.handle.enter();
-            let mark = shared.orphans().mark().to_owned();
-            launch::start(&shared.config, &mark)
+    let warm = shared.warm.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let warm = match warm {
+        Some(warm) => warm.assign(&shared.config).await.ok(),
+        None => None,
+    };
+    let started = match warm {
+        Some(started) => Ok(started),
+        // None, or one that has ended meanwhile: nothing of the app has run in it.
+        None => {
+            let shared = Arc::clone(&shared);
+            starter::run(move || {
+                let _runtime = shared.handle.enter();
+                let mark = shared.orphans().mark().to_owned();
+                launch::start(&shared.config, &mark)
+            })
+            .await
         }
-    });
-    let started = match started.await {
+    };
+    let started = match started {
         Ok(started) => started,
         Err(error) => return failed(format!("could not start `{}`: {error}", program.display())),
     };

@@ -23,7 +23,7 @@ pub(crate) const ENV_MARK: &str = "IGNITE_WORKER_MARK";
 const GROUP_KEPT: Duration = Duration::from_secs(2);
 
 /// What one executor's workers left behind.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Orphans {
     mark: String,
     /// Groups of workers that have ended.

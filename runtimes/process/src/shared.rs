@@ -17,6 +17,7 @@ use crate::orphans::Orphans;
 use crate::pool::Pool;
 use crate::process::{KillReason, Obituary, Process};
 use crate::supervisor::OnItsWay;
+use crate::warm::WarmWorker;
 use crate::worker::Worker;
 use crate::zygote::Zygote;
 
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) served: AtomicBool,
     pub(crate) stats: Stats,
     pub(crate) orphans: Mutex<Orphans>,
+    /// The first worker, where its language was up before.
+    pub(crate) warm: Mutex<Option<WarmWorker>>,
     /// Processes the kernel had killed for want of memory when it was last looked at.
     pub(crate) oom_kills: AtomicU64,
 }
@@ -128,6 +131,7 @@ impl Shared {
             let memory_mb = self.config.limits.memory_mb;
             obituary.reason = Some(KillReason::Memory { memory_mb });
             obituary.cause = "killed by the kernel, which had no memory left for it".into();
+            obituary.told.clone_from(&obituary.cause);
         }
         self.stats.count_end(&obituary);
         obituary

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from ignite._load import Handler
 
 ENV_ENTRYPOINT = "IGNITE_ENTRYPOINT"
+ENV_WARM_FD = "IGNITE_WARM_FD"
+"""Where a worker that was started without an app is told which one it is."""
+
 ENV_ZYGOTE = "IGNITE_ZYGOTE"
 """`0` keeps the worker from being a zygote: it serves by itself."""
 
@@ -41,18 +44,25 @@ STATUS_NOT_LOADED = 1
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Runs a worker for the app in the folder that the one argument names."""
+    """Runs a worker for the app in the folder that the one argument names; without one, for the app it is told."""
     sock = _open_socket()
-    if sock is None or len(arguments) != 2:
+    warm = os.environ.pop(ENV_WARM_FD, None)
+    if sock is None or len(arguments) != (2 if warm is None else 1):
         say("ignite", ".")
         sys.exit(2)
+    _prepare_process()
+    if warm is None:
+        folder = arguments[1]
+        entrypoint = os.environ.pop(ENV_ENTRYPOINT, "") or "handler.py"
+    else:
+        from ignite._warm import wait
+
+        folder, entrypoint = wait(int(warm))
     # The worker's own byte code has been written beside it by now; the folder of an app is left as it is.
     sys.dont_write_bytecode = True
-    folder = os.path.realpath(arguments[1])
-    entrypoint = os.environ.pop(ENV_ENTRYPOINT, "") or "handler.py"
+    folder = os.path.realpath(folder)
     sys.argv[:] = [os.path.join(folder, entrypoint)]
     _failure.folder = folder
-    _prepare_process()
 
     connection = Connection(sock)
     version = connection.receive_hello()
