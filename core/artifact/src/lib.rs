@@ -21,7 +21,7 @@ mod write;
 
 pub use compression::{Compression, UnknownCompression};
 pub use manifest::{DeclaredLimits, Dependency, FileEntry, Manifest, ManifestHead};
-pub use path::PathFault;
+pub use path::{PathFault, check_path, folded};
 pub use read::{Discard, ReadArtifact, ReadError, ReadLimits, Sink, read, read_manifest};
 pub use rules::ManifestFault;
 pub use tar::HeaderFault;

@@ -38,7 +38,11 @@ pub enum PathFault {
 }
 
 /// Checks that `path` stays inside whatever folder it is joined to, and has one spelling.
-pub(crate) fn check_path(path: &str) -> Result<(), PathFault> {
+///
+/// # Errors
+///
+/// [`PathFault`], the first that is found.
+pub fn check_path(path: &str) -> Result<(), PathFault> {
     if path.is_empty() {
         return Err(PathFault::Empty);
     }
@@ -66,7 +70,8 @@ pub(crate) fn check_path(path: &str) -> Result<(), PathFault> {
 }
 
 /// What a file system that ignores case and Unicode normal forms takes `path` for.
-pub(crate) fn folded(path: &str) -> String {
+#[must_use]
+pub fn folded(path: &str) -> String {
     if path.is_ascii() {
         return path.to_ascii_lowercase();
     }
