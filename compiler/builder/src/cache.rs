@@ -1,8 +1,13 @@
 //! The layout of the cache, finished artifacts in it, and its bounds.
 
+mod bounds;
+mod fresh;
+pub(crate) mod snapshot;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,24 +16,43 @@ use ignite_core_artifact::Manifest;
 use ignite_core_model::Digest;
 use serde::{Deserialize, Serialize};
 
+pub use bounds::{Bound, CacheLimits};
+pub(crate) use fresh::Fresh;
+
 use crate::digest;
 use crate::error::CompileError;
 
-/// Finished artifacts that are kept, and the logs of compiles.
-const ARTIFACTS_MAX: usize = 256;
-/// Copies of authors' folders that are kept.
-const WORKS_MAX: usize = 64;
-/// Sets of vendored Python packages that are kept.
-const VENDORS_MAX: usize = 32;
-/// Target directories of Cargo that are kept.
-const RUST_MAX: usize = 16;
 /// How often a lock that someone else holds is looked at.
 const LOCK_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often everything is measured; in between only what a compile has just added to is.
+const MEASURED_EVERY: Duration = Duration::from_secs(10 * 60);
+/// The file whose time tells when everything was measured.
+const MEASURED: &str = "measured";
+/// Where what is being made stands.
+const FRESH: &str = "fresh";
+
+/// A kind of entries. Each is a folder of the cache with this name.
+pub(crate) mod kind {
+    pub(crate) const ARTIFACTS: &str = "artifacts";
+    pub(crate) const LOGS: &str = "logs";
+    /// Copies of authors' folders.
+    pub(crate) const WORK: &str = "work";
+    /// Copies of authors' Rust packages, with a target folder each.
+    pub(crate) const RUST: &str = "rust";
+    /// Compiled Rust dependencies, which compiles copy.
+    pub(crate) const DEPENDENCIES: &str = "dependencies";
+    /// Vendored Python packages.
+    pub(crate) const PYTHON: &str = "python";
+    /// What the tools of a tenant download and keep.
+    pub(crate) const DOWNLOADS: &str = "downloads";
+}
 
 /// The folder that belongs to the builder. Everything in it can be made again.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Cache {
     root: PathBuf,
+    limits: CacheLimits,
+    swept: Once,
 }
 
 /// The artifact of an earlier compile.
@@ -41,7 +65,23 @@ pub(crate) struct Stored {
 
 impl Cache {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, limits: CacheLimits::default(), swept: Once::new() }
+    }
+
+    pub(crate) fn with_limits(mut self, limits: CacheLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Removes, once for each builder, what compiles that were killed left half made.
+    pub(crate) fn sweep(&self) {
+        self.swept.call_once(|| fresh::sweep(&self.root.join(FRESH)));
+    }
+
+    /// A private folder for what is being made.
+    pub(crate) fn fresh(&self) -> Result<Fresh, CompileError> {
+        let root = self.root.join(FRESH);
+        Fresh::folder(&root).map_err(|cause| CompileError::Cache { path: root, cause })
     }
 
     /// A file or folder directly in the cache.
@@ -56,25 +96,53 @@ impl Cache {
 
     /// Where the output of the tools of the compile with this key is kept.
     pub(crate) fn log(&self, key: Digest) -> Result<PathBuf, CompileError> {
-        Ok(self.folder("logs")?.join(format!("{}.log", short(key))))
+        Ok(self.folder(kind::LOGS)?.join(format!("{}.log", short(key))))
     }
 
     /// The folder of `kind` for `key`, held by this process alone until the lock is dropped.
     pub(crate) fn locked(&self, kind: &str, key: Digest, wait: &Wait<'_>) -> Result<(PathBuf, Lock), CompileError> {
+        let (folder, lock) = self.place(kind, key, Holding::Alone, wait)?;
+        Ok((made(folder)?, lock))
+    }
+
+    /// Where the entry of `kind` for `key` is, or will be once it is published there, and a lock on it.
+    pub(crate) fn place(
+        &self,
+        kind: &str,
+        key: Digest,
+        holding: Holding,
+        wait: &Wait<'_>,
+    ) -> Result<(PathBuf, Lock), CompileError> {
         let name = short(key);
-        let lock = self.lock(&format!("{kind}-{name}"), wait)?;
-        let folder = self.folder(&format!("{kind}/{name}"))?;
+        let lock = self.lock(&format!("{kind}-{name}"), holding, wait)?;
+        let folder = self.folder(kind)?.join(name);
         touch(&folder);
         Ok((folder, lock))
     }
 
-    fn lock(&self, name: &str, wait: &Wait<'_>) -> Result<Lock, CompileError> {
+    /// Every entry of `kind`.
+    pub(crate) fn entries(&self, kind: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.join(kind)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    /// A lock on an entry that is there already, without waiting for it; `None` while someone else makes or removes it.
+    pub(crate) fn hold(&self, kind: &str, entry: &Path) -> Option<Lock> {
+        let name = entry.file_name()?.to_str()?;
+        self.lock(&format!("{kind}-{name}"), Holding::WithOthers, &Wait::none()).ok()
+    }
+
+    fn lock(&self, name: &str, holding: Holding, wait: &Wait<'_>) -> Result<Lock, CompileError> {
         // Lock files are never removed: whoever waits must wait for the same file as whoever comes later.
         let path = self.folder("locks")?.join(name);
         let failed = |cause| CompileError::Cache { path: path.clone(), cause };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         loop {
-            match file.try_lock() {
+            let tried = match holding {
+                Holding::Alone => file.try_lock(),
+                Holding::WithOthers => file.try_lock_shared(),
+            };
+            match tried {
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(TryLockError::WouldBlock) => wait.check()?,
                 Err(TryLockError::Error(cause)) => return Err(failed(cause)),
@@ -85,9 +153,9 @@ impl Cache {
 
     /// Looks for the artifact with this key.
     pub(crate) fn find_artifact(&self, key: Digest) -> Option<(PathBuf, Stored)> {
-        let folder = self.root.join("artifacts").join(short(key));
+        let folder = self.root.join(kind::ARTIFACTS).join(short(key));
         let stored: Stored = serde_json::from_slice(&fs::read(folder.join("compiled.json")).ok()?).ok()?;
-        let file = folder.join("artifact");
+        let file = folder.join(ARTIFACT);
         let whole = fs::metadata(&file).is_ok_and(|metadata| metadata.len() == stored.bytes);
         whole.then(|| {
             touch(&folder);
@@ -95,58 +163,82 @@ impl Cache {
         })
     }
 
-    /// Keeps a finished artifact, which is a file in the cache.
-    pub(crate) fn store_artifact(&self, key: Digest, file: &Path, stored: &Stored) -> Result<PathBuf, CompileError> {
-        let artifacts = self.folder("artifacts")?;
-        let failed = |cause| CompileError::Cache { path: artifacts.clone(), cause };
-        let folder = tempfile::Builder::new().prefix(".new-").tempdir_in(&artifacts).map_err(failed)?;
-        fs::rename(file, folder.path().join("artifact")).map_err(failed)?;
+    /// Keeps a finished artifact, which is [`ARTIFACT`] in `fresh`.
+    pub(crate) fn store_artifact(&self, key: Digest, fresh: Fresh, stored: &Stored) -> Result<PathBuf, CompileError> {
+        let place = self.folder(kind::ARTIFACTS)?.join(short(key));
+        let failed = |cause| CompileError::Cache { path: place.clone(), cause };
         let json = serde_json::to_vec(stored).map_err(io::Error::other).map_err(failed)?;
-        fs::write(folder.path().join("compiled.json"), json).map_err(failed)?;
-        let place = artifacts.join(short(key));
-        // Another compile may have put the same artifact there; either is right.
-        let _ = fs::remove_dir_all(&place);
-        let made = folder.keep();
-        if fs::rename(&made, &place).is_err() {
-            let _ = fs::remove_dir_all(&made);
-        }
-        self.prune();
-        Ok(place.join("artifact"))
+        let written = File::create(fresh.path().join("compiled.json")).and_then(|mut file| {
+            file.write_all(&json)?;
+            file.sync_all()?;
+            File::open(fresh.path().join(ARTIFACT))?.sync_all()
+        });
+        written.and_then(|()| fresh.publish(&place)).map_err(failed)?;
+        self.prune(kind::ARTIFACTS);
+        self.prune_all_seldom();
+        Ok(place.join(ARTIFACT))
     }
 
     /// Forgets the artifact with this key.
     pub(crate) fn forget_artifact(&self, key: Digest) {
-        let _ = fs::remove_dir_all(self.root.join("artifacts").join(short(key)));
+        let _ = fresh::discard(&self.root.join(FRESH), &self.root.join(kind::ARTIFACTS).join(short(key)));
+    }
+
+    /// Removes an entry on which the caller has a lock of its own.
+    pub(crate) fn remove(&self, place: &Path) -> Result<(), CompileError> {
+        fresh::discard(&self.root.join(FRESH), place)
+            .map_err(|cause| CompileError::Cache { path: place.to_owned(), cause })
+    }
+
+    /// Measuring takes a look at every file, so what compiles merely changed is measured now and then.
+    fn prune_all_seldom(&self) {
+        let stamp = self.root.join(MEASURED);
+        let measured = fs::metadata(&stamp).and_then(|metadata| metadata.modified());
+        // A time in the future is a clock that was put back, and no reason never to measure again.
+        let lately = measured.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < MEASURED_EVERY));
+        if lately || fs::write(&stamp, "").is_err() {
+            return;
+        }
+        for kind in [kind::LOGS, kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DOWNLOADS] {
+            self.prune(kind);
+        }
     }
 
     /// Removes what was used longest ago, beyond the bounds. What cannot be removed now is removed another time.
-    fn prune(&self) {
-        for (kind, max) in [
-            ("artifacts", ARTIFACTS_MAX),
-            ("logs", ARTIFACTS_MAX),
-            ("work", WORKS_MAX),
-            ("python", VENDORS_MAX),
-            ("rust", RUST_MAX),
-        ] {
-            for path in beyond(&self.root.join(kind), max) {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if kind == "artifacts" || kind == "logs" {
-                    let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
-                } else if let Ok(_lock) = self.lock(&format!("{kind}-{name}"), &Wait::none()) {
-                    let _ = fs::remove_dir_all(&path);
-                }
-            }
+    pub(crate) fn prune(&self, kind: &str) {
+        let bound = match kind {
+            kind::ARTIFACTS | kind::LOGS => self.limits.artifacts,
+            kind::DEPENDENCIES => self.limits.dependencies,
+            kind::PYTHON => self.limits.vendored,
+            kind::DOWNLOADS => self.limits.downloads,
+            _ => self.limits.works,
+        };
+        for path in bounds::beyond(&self.root.join(kind), bound) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Finished artifacts and logs are open files to whoever reads them, and need no lock.
+            let lock = match kind {
+                kind::ARTIFACTS | kind::LOGS => None,
+                _ => match self.lock(&format!("{kind}-{name}"), Holding::Alone, &Wait::none()) {
+                    Ok(lock) => Some(lock),
+                    Err(_) => continue,
+                },
+            };
+            let _ = self.remove(&path);
+            drop(lock);
         }
     }
 }
 
-/// The entries of a folder beyond the `max` used last.
-fn beyond(folder: &Path, max: usize) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut entries: Vec<(SystemTime, PathBuf)> =
-        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
-    entries.sort_by(|a, b| b.cmp(a));
-    entries.into_iter().skip(max).map(|(_, path)| path).collect()
+/// The name of the file in the entry of an artifact.
+pub(crate) const ARTIFACT: &str = "artifact";
+
+/// Whether others may hold the same lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// Nobody else: to make or to change what is there.
+    Alone,
+    /// Others who say so too: to read what nobody changes.
+    WithOthers,
 }
 
 /// Notes that a folder was used now. It only decides what is removed first.
@@ -198,49 +290,47 @@ impl Wait<'_> {
     }
 }
 
-/// Copies a stored artifact to where it was asked for, in one step: who looks at `out` sees the old file or the new one.
-///
-/// # Errors
-/// `None` when the stored file is not what it was; else why it could not be written.
-pub(crate) fn deliver(file: &Path, digest: Digest, out: &Path) -> Result<(), Option<CompileError>> {
-    let failed = |cause| Some(CompileError::Output { path: out.to_owned(), cause });
-    if out.is_dir() {
-        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
+impl Cache {
+    /// Copies a stored artifact to where it was asked for, in one step: who looks at `out` sees the old file or the new
+    /// one, and what a killed compile left beside it is removed by the next.
+    ///
+    /// # Errors
+    /// `None` when the stored file is not what it was; else why it could not be written.
+    pub(crate) fn deliver(&self, file: &Path, digest: Digest, out: &Path) -> Result<(), Option<CompileError>> {
+        let failed = |cause| Some(CompileError::Output { path: out.to_owned(), cause });
+        if out.is_dir() {
+            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
+        }
+        let folder = match out.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut source = File::open(file).map_err(|_| None)?;
+        let mut maker = self.fresh().map_err(Some)?;
+        // The maker's name is no other's, so the file's is neither.
+        let own = maker.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let target_path = folder.canonicalize().map_err(failed)?.join(format!("{}{own}", fresh::OUTSIDE_PREFIX));
+        maker.note(&target_path).map_err(failed)?;
+        let mut target = OpenOptions::new().write(true).create_new(true).open(&target_path).map_err(failed)?;
+        let copied = digest::copy(&mut source, &mut target).map_err(failed).and_then(|(copied, _)| {
+            if copied != digest {
+                return Err(None);
+            }
+            // Whatever the process's mask: an artifact is an ordinary file.
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            target.set_permissions(mode).and_then(|()| fs::rename(&target_path, out)).map_err(failed)
+        });
+        if copied.is_err() {
+            let _ = fs::remove_file(&target_path);
+        }
+        copied
     }
-    let folder = match out.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut source = File::open(file).map_err(|_| None)?;
-    let mut target = tempfile::Builder::new().prefix(".ignite-").tempfile_in(folder).map_err(failed)?;
-    let (copied, _) = digest::copy(&mut source, target.as_file_mut()).map_err(failed)?;
-    if copied != digest {
-        return Err(None);
-    }
-    // A temporary file is for its owner alone; an artifact is an ordinary file.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    target.as_file().set_permissions(mode).map_err(failed)?;
-    target.persist(out).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
-
-    #[test]
-    fn what_was_used_last_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
-            let folder = dir.path().join(name);
-            fs::create_dir(&folder).unwrap();
-            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(index as u64);
-            File::open(&folder).unwrap().set_modified(time).unwrap();
-        }
-        touch(&dir.path().join("a"));
-        assert_eq!(beyond(dir.path(), 2), [dir.path().join("b")]);
-    }
 
     #[test]
     fn a_folder_is_held_by_one_at_a_time() {
@@ -256,6 +346,8 @@ mod tests {
     #[test]
     fn a_damaged_artifact_is_not_delivered() {
         let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().join("cache"));
+        let deliver = |file: &Path, digest, out: &Path| cache.deliver(file, digest, out);
         let (file, out) = (dir.path().join("stored"), dir.path().join("out"));
         fs::write(&file, "whole").unwrap();
         deliver(&file, Digest::of(b"whole"), &out).unwrap();
@@ -265,6 +357,7 @@ mod tests {
         assert_eq!(fs::read(&out).unwrap(), b"whole", "the old file stays");
         assert!(matches!(deliver(&file, Digest::of(b"wh0le"), dir.path()), Err(Some(CompileError::Output { .. }))));
         let left = fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(left, 2, "no temporary file stays");
+        assert_eq!(left, 3, "no temporary file stays");
+        assert_eq!(fs::read_dir(dir.path().join("cache/fresh")).unwrap().count(), 0);
     }
 }

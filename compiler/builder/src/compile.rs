@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ignite_compiler_plan::{KeyBuilder, Mistake, Patterns, Plan, SourceTree, plan};
+use ignite_compiler_sandbox::Stream;
 use ignite_core_artifact::ManifestHead;
 use ignite_core_model::toolchain::Tool;
 use ignite_core_model::{Digest, Runtime};
 
-use crate::cache::{Cache, Stored, deliver};
+use crate::cache::{Cache, CacheLimits, Stored};
 use crate::error::CompileError;
+use crate::identity::Identities;
 use crate::language::{self, Context, PackedFile, Payload};
+use crate::origin::{Origin, Part, Whence};
 use crate::pack::pack;
 use crate::request::{CompileEvent, CompileRequest, Compiled};
 use crate::scan::{SourceLimits, manifest_text, scan};
@@ -41,6 +44,7 @@ pub struct Builder {
     cache: Cache,
     env: Env,
     tools: Tools,
+    identities: Identities,
     limits: SourceLimits,
 }
 
@@ -53,7 +57,15 @@ impl Builder {
     pub fn new(config: BuilderConfig) -> Self {
         let cache = Cache::new(config.cache_dir.join("compile"));
         let tools = Tools::new(config.env.clone(), cache.path("tools.json"));
-        Self { cache, env: config.env, tools, limits: config.limits }
+        let identities = Identities::new(cache.path("identities.json"));
+        Self { cache, env: config.env, tools, identities, limits: config.limits }
+    }
+
+    /// The same builder with other bounds for its cache.
+    #[must_use]
+    pub fn with_cache_limits(mut self, limits: CacheLimits) -> Self {
+        self.cache = self.cache.with_limits(limits);
+        self
     }
 
     /// Finds a tool of the pinned version.
@@ -81,15 +93,18 @@ impl Builder {
         let tree = source.tree(&settings.patterns, &self.limits)?;
         let plan = plan(&tree, &settings.wishes)?;
         let tools = language::tools(&plan, &tree, &self.tools)?;
-        let key = key(&plan, &settings, &tools, request);
+        self.cache.sweep();
+        let key = self.key(&plan, &settings, &tools, request);
         let log = self.cache.log(key)?;
         if !request.no_cache
             && let Some((file, stored)) = self.cache.find_artifact(key)
         {
-            match deliver(&file, stored.digest, &request.out) {
+            match self.cache.deliver(&file, stored.digest, &request.out) {
                 Ok(()) => {
+                    let origin = Origin { part: Part::Artifact, whence: Whence::Kept, detail: String::new() };
+                    events(CompileEvent::Line { step: "cache", stream: Stream::Stderr, line: &origin.to_string() });
                     let cached = vec!["everything".to_owned()];
-                    return Ok(compiled(request, stored, started, cached, log));
+                    return Ok(compiled(request, stored, started, (cached, vec![origin], log)));
                 }
                 Err(Some(error)) => return Err(error),
                 // It is damaged, and made anew.
@@ -106,28 +121,58 @@ impl Builder {
             plan: &plan,
             tools: &tools,
             finder: &self.tools,
+            identities: &self.identities,
+            tenant: &request.tenant,
+            app: request.app.as_deref(),
             no_cache: request.no_cache,
             quick: request.quick,
         };
         let mut payload = language::build(&context, &mut session)?;
         add_included(&mut payload, &settings.patterns, &source.root, &tree, plan.runtime);
         let head = head(&plan, settings, &tools, &mut payload);
-        let (file, written) = pack(&self.cache, head, &payload.files, request.compression)?;
+        let (fresh, written) = pack(&self.cache, head, &payload.files, request.compression)?;
         drop(payload);
         let stored = Stored { digest: written.digest, bytes: written.bytes, manifest: written.manifest };
-        let kept = self.cache.store_artifact(key, &file, &stored)?;
-        deliver(&kept, stored.digest, &request.out).map_err(|error| {
+        let kept = self.cache.store_artifact(key, fresh, &stored)?;
+        self.cache.deliver(&kept, stored.digest, &request.out).map_err(|error| {
             error.unwrap_or_else(|| CompileError::Cache {
                 path: kept.clone(),
                 cause: std::io::Error::other("the stored artifact is damaged"),
             })
         })?;
-        let (cached, log) = session.finish();
-        Ok(compiled(request, stored, started, cached, log))
+        session.came_from(Origin { part: Part::Artifact, whence: Whence::Made, detail: String::new() });
+        Ok(compiled(request, stored, started, session.finish()))
+    }
+
+    /// Of everything that decides what comes out; computed without running a tool.
+    fn key(&self, plan: &Plan, settings: &Settings, tools: &[FoundTool], request: &CompileRequest) -> Digest {
+        let mut key = KeyBuilder::new("artifact 2")
+            .with("revision", REVISION)
+            // An app's dependencies that no lock file pins, and private ones, are each tenant's own affair.
+            .with("tenant", &request.tenant)
+            .with("abi", ignite_core_abi::ABI_VERSION.to_string())
+            .with("runtime", plan.runtime.as_str())
+            .with("target", plan.target.as_str())
+            .with("kind", plan.kind.as_str())
+            .with("entry", &plan.entry)
+            .with("source", plan.source.as_bytes())
+            .with("settings", settings.key().as_bytes())
+            .with("compression", request.compression.as_str())
+            // Only Rust knows a quick way.
+            .with("quick", if request.quick && plan.runtime == Runtime::Rust { "quick" } else { "-" })
+            .with("machine", std::env::consts::ARCH)
+            .with_option("sdk", language::sdk_key(plan).map(|digest| digest.to_hex()));
+        for found in tools {
+            key = key.with(found.tool.as_str(), found.version.to_string());
+            key = key.with_option("digest", self.identities.digest(found, &self.tools).map(|digest| digest.to_hex()));
+        }
+        key.finish()
     }
 }
 
-fn compiled(request: &CompileRequest, stored: Stored, started: Instant, cached: Vec<String>, log: PathBuf) -> Compiled {
+type Told = (Vec<String>, Vec<Origin>, PathBuf);
+
+fn compiled(request: &CompileRequest, stored: Stored, started: Instant, (cached, origins, log): Told) -> Compiled {
     Compiled {
         artifact: request.out.clone(),
         digest: stored.digest,
@@ -135,6 +180,7 @@ fn compiled(request: &CompileRequest, stored: Stored, started: Instant, cached: 
         manifest: stored.manifest,
         elapsed: started.elapsed(),
         cached,
+        origins,
         log,
     }
 }
@@ -187,27 +233,6 @@ fn one_file(root: &Path, name: &str) -> Result<SourceTree, CompileError> {
     let (digest, size) = read().map_err(|cause| CompileError::Source { path: path.clone(), cause })?;
     let file = ignite_compiler_plan::SourceFile { path: name.to_owned(), size, executable: false, digest, text: None };
     Ok(SourceTree::new(vec![file]))
-}
-
-/// Of everything that decides what comes out; computed without running a tool.
-fn key(plan: &Plan, settings: &Settings, tools: &[FoundTool], request: &CompileRequest) -> Digest {
-    let mut key = KeyBuilder::new("artifact 1")
-        .with("revision", REVISION)
-        .with("runtime", plan.runtime.as_str())
-        .with("target", plan.target.as_str())
-        .with("kind", plan.kind.as_str())
-        .with("entry", &plan.entry)
-        .with("source", plan.source.as_bytes())
-        .with("settings", settings.key().as_bytes())
-        .with("compression", request.compression.as_str())
-        // Only Rust knows a quick way.
-        .with("quick", if request.quick && plan.runtime == Runtime::Rust { "quick" } else { "-" })
-        .with("machine", std::env::consts::ARCH)
-        .with_option("sdk", language::sdk_key(plan).map(|digest| digest.to_hex()));
-    for found in tools {
-        key = key.with(found.tool.as_str(), found.version.to_string());
-    }
-    key.finish()
 }
 
 fn head(plan: &Plan, settings: Settings, tools: &[FoundTool], payload: &mut Payload) -> ManifestHead {

@@ -7,6 +7,11 @@ use ignite_compiler_sandbox::{Cancel, Stream};
 use ignite_core_artifact::{Compression, Manifest};
 use ignite_core_model::{ArtifactKind, Digest, Runtime, Target};
 
+use crate::origin::Origin;
+
+/// The tenant of who compiles on their own machine.
+pub const TENANT_LOCAL: &str = "local";
+
 /// One compile. What is `None` is decided by the author's `ignite.toml` or by the language.
 #[derive(Debug, Clone)]
 pub struct CompileRequest {
@@ -22,12 +27,17 @@ pub struct CompileRequest {
     pub kind: Option<ArtifactKind>,
     /// How the artifact is compressed.
     pub compression: Compression,
-    /// Whether to compile and to fetch dependencies anew although nothing changed. The caches of the tools themselves,
-    /// which look at contents, are used all the same.
+    /// Whether to compile everything anew although nothing changed, dependencies too. What was downloaded before and is
+    /// proved by a digest is used all the same.
     pub no_cache: bool,
     /// Whether to compile sooner rather than smaller and faster code, for work in progress: Rust then optimises little and
     /// compiles only what changed. The artifact is another one than without.
     pub quick: bool,
+    /// The organization it is for. What cannot be proved to be the same for everyone is kept for it alone.
+    pub tenant: String,
+    /// The app, where the same app may come from different folders, as on a platform: its compiles work in one copy of
+    /// it, so that a changed line is compiled and not everything. By default the folder tells.
+    pub app: Option<String>,
     /// Longest time the whole compile may take.
     pub time_max: Duration,
     /// Stops the compile when it is asked to.
@@ -47,6 +57,8 @@ impl CompileRequest {
             compression: Compression::Zstd,
             no_cache: false,
             quick: false,
+            tenant: TENANT_LOCAL.to_owned(),
+            app: None,
             time_max: Duration::from_secs(15 * 60),
             cancel: Cancel::default(),
         }
@@ -96,6 +108,8 @@ pub struct Compiled {
     pub elapsed: Duration,
     /// The steps whose results were at hand; `["everything"]` when nothing had changed.
     pub cached: Vec<String>,
+    /// Which parts came from where.
+    pub origins: Vec<Origin>,
     /// What the tools wrote, kept. When nothing had changed, what they wrote then.
     pub log: PathBuf,
 }

@@ -11,6 +11,7 @@ use ignite_compiler_sandbox::{Cancel, Place, Step, StepError, StepLimits, Stream
 
 use crate::cache::Wait;
 use crate::error::{CompileError, REPEATED_LINES_MAX};
+use crate::origin::Origin;
 use crate::request::CompileEvent;
 
 /// Bytes of an answer that one of our own scripts may give.
@@ -26,6 +27,7 @@ pub(crate) struct Session<'a> {
     /// What is replaced in lines: folders of the copy, by what the author calls them.
     replaced: Vec<(String, String)>,
     cached: Vec<String>,
+    origins: Vec<Origin>,
 }
 
 /// A process to run, before its bounds are known.
@@ -74,7 +76,17 @@ impl<'a> Session<'a> {
         let file = File::create(&log_path).map_err(|cause| CompileError::Cache { path: log_path.clone(), cause })?;
         let until = Instant::now() + limit;
         let log = Some(BufWriter::new(file));
-        Ok(Self { events, cancel, until, limit, log_path, log, replaced: Vec::new(), cached: Vec::new() })
+        Ok(Self {
+            events,
+            cancel,
+            until,
+            limit,
+            log_path,
+            log,
+            replaced: Vec::new(),
+            cached: Vec::new(),
+            origins: Vec::new(),
+        })
     }
 
     /// How long to wait for another compile.
@@ -94,6 +106,17 @@ impl<'a> Session<'a> {
         self.cached.push(step.to_owned());
         (self.events)(CompileEvent::Started { step });
         (self.events)(CompileEvent::Finished { step, elapsed: Duration::ZERO, cached: true });
+    }
+
+    /// Notes where a part of the compile came from, in the log and for the report.
+    pub(crate) fn came_from(&mut self, origin: Origin) {
+        self.remark(&origin.to_string());
+        self.origins.push(origin);
+    }
+
+    /// Says something of the compiler's own.
+    pub(crate) fn remark(&mut self, line: &str) {
+        self.tell("cache", Stream::Stderr, line);
     }
 
     /// Runs a step whose lines are for the author.
@@ -205,12 +228,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the log, and tells which steps were at hand and where the log is.
-    pub(crate) fn finish(mut self) -> (Vec<String>, PathBuf) {
+    /// Ends the log, and tells which steps were at hand, what came from where, and where the log is.
+    pub(crate) fn finish(mut self) -> (Vec<String>, Vec<Origin>, PathBuf) {
         if let Some(log) = &mut self.log {
             let _ = log.flush();
         }
-        (self.cached, self.log_path)
+        (self.cached, self.origins, self.log_path)
     }
 }
 

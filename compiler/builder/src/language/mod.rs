@@ -17,6 +17,7 @@ use ignite_core_model::toolchain::Tool;
 use crate::cache::Cache;
 use crate::compile::Env;
 use crate::error::CompileError;
+use crate::identity::Identities;
 use crate::session::Session;
 use crate::tools::{FoundTool, Tools};
 
@@ -30,6 +31,10 @@ pub(crate) struct Context<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) tools: &'a [FoundTool],
     pub(crate) finder: &'a Tools,
+    pub(crate) identities: &'a Identities,
+    /// For whom; see `CompileRequest`.
+    pub(crate) tenant: &'a str,
+    pub(crate) app: Option<&'a str>,
     pub(crate) no_cache: bool,
     pub(crate) quick: bool,
 }
@@ -61,10 +66,17 @@ impl Context<'_> {
             .ok_or_else(|| CompileError::Answer { step: tool.to_string(), cause: "it was not looked for".to_owned() })
     }
 
-    /// The key of the folder in which this author's folder is worked on.
+    /// The digest of what a tool consists of.
+    pub(crate) fn tool_digest(&self, tool: &FoundTool) -> Option<ignite_core_model::Digest> {
+        self.identities.digest(tool, self.finder)
+    }
+
+    /// The key of the folder in which this author's folder is worked on, by no other tenant and for no other app.
     pub(crate) fn work_key(&self) -> ignite_core_model::Digest {
+        let key = KeyBuilder::new("work 2").with("tenant", self.tenant).with_option("app", self.app);
         let root = self.root.as_os_str().as_encoded_bytes();
-        KeyBuilder::new("work 1").with("root", root).with("runtime", self.plan.runtime.as_str()).finish()
+        let key = key.with_option("root", self.app.is_none().then_some(root));
+        key.with("runtime", self.plan.runtime.as_str()).finish()
     }
 
     /// Those of these variables that are set.

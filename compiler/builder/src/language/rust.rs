@@ -1,8 +1,8 @@
 //! Rust: a copy of the package with what is missing added, built by Cargo into a binary or a component.
 //!
-//! All packages with the same lock file share one copy and one target directory, so that their dependencies are compiled
-//! once. Since the copy is brought up to date file by file, what Cargo finds in the target directory is either of these
-//! very sources or older than a file of them, and is then compiled again.
+//! Every app of every tenant has a copy and a target directory of its own. Since the copy is brought up to date file by
+//! file, what Cargo finds in the target directory is either of these very sources or older than a file of them, and is
+//! then compiled again. What apps have in common, their compiled dependencies, is provided by [`dependencies`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use ignite_core_model::Target;
 use ignite_core_model::toolchain::Tool;
 
 use super::{Context, PackedFile, Payload};
-use crate::cache::made;
+use crate::cache::{kind, made};
 use crate::error::CompileError;
 use crate::sdk;
 use crate::session::{Run, Session};
@@ -24,7 +24,9 @@ use crate::stage::Stage;
 use crate::tools::{FoundTool, Tools, rustup_home};
 
 mod config;
+mod dependencies;
 pub(super) mod lock;
+mod skeleton;
 
 /// The target of components.
 const WASM: &str = "wasm32-wasip2";
@@ -53,13 +55,15 @@ pub(super) fn tools(target: Target, tools: &Tools) -> Result<Vec<FoundTool>, Com
 
 pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<Payload, CompileError> {
     let package = Package::read(context.tree, &context.plan.entry)?;
-    let key = context.tools.iter().fold(package.dependency_key(context.tree), |key: KeyBuilder, tool| {
-        key.with(tool.tool.as_str(), tool.version.to_string())
-    });
-    let key = key.with("target", context.plan.target.as_str()).with("seed", lock::SEED).finish();
-    let (work, lock) = context.cache.locked("rust", key, &session.wait())?;
+    let key =
+        KeyBuilder::new("rust work 2").with("work", context.work_key().as_bytes()).with("folder", &package.folder);
+    let key = context.tools.iter().fold(key, |key, tool| key.with(tool.tool.as_str(), tool.version.to_string()));
+    let sdk = sdk::digest(sdk::RUST);
+    let key = key.with("target", context.plan.target.as_str()).with("seed", lock::SEED).with("sdk", sdk.as_bytes());
+    let (work, lock) = context.cache.locked(kind::RUST, key.finish(), &session.wait())?;
     let app = work.join("app");
     stage(context, &package, &app)?;
+    dependencies::date_sdk(&app).map_err(|cause| CompileError::Cache { path: app.clone(), cause })?;
 
     let cargo = Cargo::new(context, &work)?;
     session.show(&cargo.seen(&app), "");
@@ -67,20 +71,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     let metadata = cargo.metadata(session, &package)?;
     let (kind, name) = cargo_target(&metadata, &package, &cargo.seen(&app))?;
     cargo.fetch(session, &work)?;
-
-    let manifest = manifest_path(&package);
-    let mut run = match (context.plan.target, kind) {
-        (Target::Wasm, Kind::Library) => cargo.command(false)?.args(["rustc", "--lib", "--crate-type", "cdylib"]),
-        (_, Kind::Program) => cargo.command(false)?.args(["build", "--bin", &name]),
-        (Target::Native, Kind::Library) => {
-            cargo.command(false)?.args(["build", "--bin", ignite_compiler_plan::rust::WORKER_BIN])
-        }
-    };
-    run = run.args(["--release", "--offline", "--manifest-path", &manifest, "--target", &cargo.triple]);
-    run = run.args(cargo.remap());
-    if context.quick {
-        run = run.args(QUICK.iter().flat_map(|setting| ["--config", setting]));
-    }
+    dependencies::Wanted { context, package: &package, metadata: &metadata, kind }.provide(&cargo, &work, session)?;
+    let run = build_command(&cargo, context, &package, kind, &name)?;
     session.run_hinted("cargo build", &run, &build_hint)?;
 
     let built = match (context.plan.target, kind) {
@@ -98,15 +90,43 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     Ok(Payload { files: vec![file], dependencies: dependencies(&locked), locks: vec![lock] })
 }
 
+/// The build, of the app or of a skeleton of it: what decides how dependencies are compiled is the same.
+fn build_command(
+    cargo: &Cargo<'_>,
+    context: &Context<'_>,
+    package: &Package,
+    kind: Kind,
+    name: &str,
+) -> Result<Run, CompileError> {
+    let run = match (context.plan.target, kind) {
+        (Target::Wasm, Kind::Library) => cargo.command(false)?.args(["rustc", "--lib", "--crate-type", "cdylib"]),
+        (_, Kind::Program) => cargo.command(false)?.args(["build", "--bin", name]),
+        (Target::Native, Kind::Library) => {
+            cargo.command(false)?.args(["build", "--bin", ignite_compiler_plan::rust::WORKER_BIN])
+        }
+    };
+    let manifest = manifest_path(package);
+    let run = run.args(["--release", "--offline", "--manifest-path", &manifest, "--target", &cargo.triple]);
+    let run = run.args(cargo.remap());
+    Ok(if context.quick { run.args(QUICK.iter().flat_map(|setting| ["--config", setting])) } else { run })
+}
+
+/// The SDK's sources as they stand in a copy: path and content.
+fn sdk_files() -> impl Iterator<Item = (String, Vec<u8>)> {
+    sdk::RUST.iter().map(|(path, content)| {
+        let path = format!("{SDK_FOLDER}/{path}");
+        match std::str::from_utf8(content).ok().filter(|_| path.ends_with("Cargo.toml")) {
+            Some(manifest) => (path, without_warnings(manifest).into_bytes()),
+            None => (path, content.to_vec()),
+        }
+    })
+}
+
 /// Brings the copy up to date.
 fn stage(context: &Context<'_>, package: &Package, app: &Path) -> Result<(), CompileError> {
     let mut stage = Stage::of(context.root, context.tree);
-    for (path, content) in sdk::RUST {
-        let path = format!("{SDK_FOLDER}/{path}");
-        stage = match std::str::from_utf8(content).ok().filter(|_| path.ends_with("Cargo.toml")) {
-            Some(manifest) => stage.with(path, without_warnings(manifest)),
-            None => stage.with(path, *content),
-        };
+    for (path, content) in sdk_files() {
+        stage = stage.with(path, content);
     }
     for (path, text) in package.rewritten(context.plan.target) {
         stage = stage.with(path, text);
@@ -273,6 +293,7 @@ impl<'a> Cargo<'a> {
             }
         } else {
             run = run.envs(context.pass(&["PATH", "RUSTUP_TOOLCHAIN"])).env("RUSTUP_AUTO_INSTALL", "0");
+            run = run.env("RUSTC_WRAPPER", wrapper(context)?).env("IGNITE_WORK", &self.work);
             if let Some(home) = rustup_home(context.env) {
                 run = run.env("RUSTUP_HOME", home);
             }
@@ -329,15 +350,45 @@ impl<'a> Cargo<'a> {
         fs::write(&stamp, now()).map_err(|cause| CompileError::Cache { path: stamp.clone(), cause })
     }
 
-    /// Takes this machine's folders out of what is compiled, so that it is the same elsewhere.
-    fn remap(&self) -> [String; 2] {
-        let app = self.work.join("app");
-        let flags = [format!("{}=/app", app.display()), format!("{}=/cargo", self.home.display())];
+    /// Takes the folders Cargo sees out of what is compiled, so that it is the same elsewhere. Outside of a root file
+    /// system every copy has another path, and a flag with a path in it would make Cargo compile all dependencies again;
+    /// there a wrapper adds the flags behind Cargo's back.
+    fn remap(&self) -> Vec<String> {
+        if self.inside.is_none() {
+            return Vec::new();
+        }
+        let flags = [format!("{}=/ignite", self.work.display()), format!("{}=/cargo", self.home.display())];
         let flags: Vec<String> =
             flags.iter().map(|pair| format!("{:?}", format!("--remap-path-prefix={pair}"))).collect();
         // As configuration it is added to the author's own flags, where the environment would replace them.
-        ["--config".to_owned(), format!("build.rustflags=[{}]", flags.join(","))]
+        vec!["--config".to_owned(), format!("build.rustflags=[{}]", flags.join(","))]
     }
+
+    /// The paths of which something may be left in what is compiled.
+    fn paths(&self) -> Vec<String> {
+        let home = self.home.display().to_string();
+        if self.inside.is_some() { vec![home, self.work.display().to_string()] } else { vec![home] }
+    }
+}
+
+/// Called by Cargo in place of rustc, with rustc as the first argument.
+const WRAPPER: &str =
+    "#!/bin/sh\nexec \"$@\" --remap-path-prefix=\"$IGNITE_WORK=/ignite\" --remap-path-prefix=\"$CARGO_HOME=/cargo\"\n";
+
+/// Where the wrapper is; written when it is not there.
+fn wrapper(context: &Context<'_>) -> Result<PathBuf, CompileError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = context.cache.folder("bin")?.join("rustc");
+    if fs::read_to_string(&path).is_ok_and(|text| text == WRAPPER) {
+        return Ok(path);
+    }
+    let failed = |cause| CompileError::Cache { path: path.clone(), cause };
+    let fresh = context.cache.fresh()?;
+    let file = fresh.path().join("rustc");
+    fs::write(&file, WRAPPER).map_err(failed)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    fs::rename(&file, &path).map_err(failed)?;
+    Ok(path)
 }
 
 fn fetch_hint(lines: &[String]) -> Option<String> {

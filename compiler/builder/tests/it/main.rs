@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod builder;
+mod dependencies;
 mod mistakes;
 mod support;
 mod targets;
