@@ -9,7 +9,6 @@ use http::{Response, StatusCode};
 use ignite_runtimes_executor::{Health, LogSink};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use crate::artifact::{self, ArtifactError, ArtifactSource};
 use crate::body::ResponseBody;
 use crate::config::HostConfig;
 use crate::executors::{self, ExecutorError};
+use crate::listen::listen;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::respond;
@@ -111,8 +111,7 @@ impl Host {
     /// When the address, the artifact or the machine does not allow it. Code that does not load is no error here: the
     /// host stays up and `/healthz` says why, as an orchestrator needs it.
     pub async fn start(config: HostConfig) -> Result<Self, StartError> {
-        let listener =
-            TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+        let listener = listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let work_dir = tempfile::Builder::new()
             .prefix("ignite-host-")

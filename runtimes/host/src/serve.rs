@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::ResponseBody;
+use crate::descriptors;
 use crate::errors::HostError;
 use crate::host::Shared;
 use crate::request::{self, check_head, remove_hop_by_hop};
@@ -37,7 +38,15 @@ const HTTP2_STREAMS_MAX: u32 = 256;
 /// Accepts connections until `stopping` says to stop, then those that were made before, and lets all finish their requests.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
-    let places = Arc::new(Semaphore::new(limits.connections_max as usize));
+    let connections_max = descriptors::connections_max(&limits);
+    if connections_max < limits.connections_max {
+        shared.logs.host(
+            "warn",
+            "fewer connections are taken than the limit allows",
+            &serde_json::json!({ "connections_max": connections_max, "reason": "there are too few file descriptors" }),
+        );
+    }
+    let places = Arc::new(Semaphore::new(connections_max as usize));
     let serve = |stream: TcpStream, place: OwnedSemaphorePermit, stopping: watch::Receiver<bool>| {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {

@@ -16,6 +16,7 @@ const EXIT_WORK_LOST: u8 = 143;
 /// Runs a host until SIGTERM or SIGINT, drains it, and gives the exit code: 0 when everything in flight was answered, 143
 /// when work was lost to a second signal or the drain limit, 1 when it could not be started.
 pub fn run_until_signal(config: HostConfig) -> ExitCode {
+    crate::descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&StartErrorText(error.to_string())),
