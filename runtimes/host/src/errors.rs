@@ -87,7 +87,7 @@ impl HostError {
             Self::Invoke(InvokeError::MemoryLimit { .. }) => "memory_limit",
             Self::Invoke(InvokeError::ResponseTooLarge { .. }) => "response_too_large",
             Self::Invoke(InvokeError::BadReply(_)) => "bad_reply",
-            Self::Invoke(InvokeError::Unavailable(_)) => "unavailable",
+            Self::Invoke(InvokeError::Unavailable(_) | InvokeError::NotLoaded { .. }) => "unavailable",
             Self::Invoke(InvokeError::Cancelled) => "cancelled",
         }
     }
@@ -101,7 +101,8 @@ impl HostError {
             Self::PayloadTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadBroken(_) | Self::InvalidHeader { .. } => StatusCode::BAD_REQUEST,
             Self::ConcurrencyLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::QueueTimeout { .. } | Self::Invoke(InvokeError::Unavailable(_) | InvokeError::Cancelled) => {
+            Self::QueueTimeout { .. }
+            | Self::Invoke(InvokeError::Unavailable(_) | InvokeError::NotLoaded { .. } | InvokeError::Cancelled) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout { .. } | Self::Invoke(InvokeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
@@ -119,6 +120,15 @@ impl HostError {
     #[must_use]
     pub fn retry_after_secs(&self) -> Option<u32> {
         matches!(self.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+
+    /// All that is known, for the log and for callers of an app that exposes its errors.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Invoke(error) => error.in_full(),
+            other => other.to_string(),
+        }
     }
 
     /// The traceback, where a handler's error has one.
@@ -142,7 +152,7 @@ mod tests {
     type ErrorRow = (fn() -> HostError, &'static str);
 
     /// One of each, for the page in the reference and the test that draws it.
-    const HOST_ERRORS: [ErrorRow; 14] = [
+    const HOST_ERRORS: [ErrorRow; 15] = [
         (
             || HostError::InvalidHeader {
                 name: "x-ignite-timeout-ms",
@@ -175,7 +185,12 @@ mod tests {
             "The handler raised, returned an error or panicked; the log has the traceback.",
         ),
         (
-            || HostError::Invoke(InvokeError::WorkerLost { cause: "it exited with code 3".into() }),
+            || {
+                HostError::Invoke(InvokeError::WorkerLost {
+                    cause: "exited with code 3".into(),
+                    last_words: String::new(),
+                })
+            },
             "The process that ran the handler ended; the log has its last lines.",
         ),
         (
@@ -195,8 +210,12 @@ mod tests {
             "Missing capacity: try again later, or allow more instances.",
         ),
         (
-            || HostError::Invoke(InvokeError::Unavailable("the handler could not be loaded".into())),
-            "The instance starts, drains, or its code does not load; `/healthz` has the reason.",
+            || HostError::Invoke(InvokeError::Unavailable("it is shutting down".into())),
+            "The instance starts or drains: try again.",
+        ),
+        (
+            || HostError::Invoke(InvokeError::NotLoaded { reason: String::new() }),
+            "The log and `/healthz` have the reason.",
         ),
         (
             || HostError::Timeout { timeout_ms: 30_000 },
@@ -208,7 +227,8 @@ mod tests {
     fn the_page_in_the_reference_is_drawn_from_the_errors() {
         let mut page = String::from(
             "# Errors of the host\n\nAn answer the host itself gives has the body `{\"error\": …, \"type\": …, \"execution_id\": …}`. Drawn from\n\
-             the code. `traceback` is added to a handler's own error only where the app exposes errors.\n\n\
+             the code. `traceback` is added to a handler's own error only where the app exposes errors, and so are a lost worker's\n\
+             last lines and the reason why code does not load: no answer has words that the author did not choose to show.\n\n\
              | status | type | says | what to do |\n| ---: | --- | --- | --- |\n",
         );
         for (make, advice) in HOST_ERRORS {

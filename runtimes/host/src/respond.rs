@@ -61,7 +61,7 @@ struct ErrorBody<'a> {
 /// The host's own answer.
 pub(crate) fn error(error: &HostError, ids: &Ids, expose_errors: bool) -> Response<ResponseBody> {
     let body = ErrorBody {
-        error: error.to_string(),
+        error: if expose_errors { error.in_full() } else { error.to_string() },
         r#type: error.kind(),
         execution_id: ids.execution.to_string(),
         traceback: error.traceback().filter(|_| expose_errors),

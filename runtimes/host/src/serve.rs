@@ -307,7 +307,7 @@ async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant
     match health {
         Health::Ready => Ok(()),
         Health::Starting => Err(InvokeError::Unavailable("it is still starting".into()).into()),
-        Health::Failed(reason) => Err(InvokeError::Unavailable(reason).into()),
+        Health::Failed(reason) => Err(InvokeError::NotLoaded { reason }.into()),
         Health::Draining => Err(InvokeError::Unavailable("it is shutting down".into()).into()),
     }
 }
@@ -316,6 +316,6 @@ async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant
 fn report(error: &HostError, ids: &Ids, shared: &Shared) {
     shared.metrics.refused(error.class());
     if !matches!(error, HostError::Invoke(InvokeError::Handler { .. })) {
-        shared.logs.about("warn", ids.execution, &format!("answered {}: {error}", error.status().as_u16()));
+        shared.logs.about("warn", ids.execution, &format!("answered {}: {}", error.status().as_u16(), error.in_full()));
     }
 }

@@ -38,7 +38,11 @@ pub(crate) enum KillReason {
 pub(crate) struct Obituary {
     pub(crate) end: End,
     pub(crate) reason: Option<KillReason>,
-    /// A sentence for logs and error bodies.
+    /// A sentence for callers.
+    pub(crate) told: String,
+    /// The last lines of its stderr, joined.
+    pub(crate) last_words: String,
+    /// Both, for logs.
     pub(crate) cause: String,
 }
 
@@ -50,7 +54,7 @@ impl Obituary {
             Some(KillReason::Fault(what)) => {
                 InvokeError::BadReply(format!("the worker broke the protocol and was replaced: {what}"))
             }
-            _ => InvokeError::WorkerLost { cause: self.cause.clone() },
+            _ => InvokeError::WorkerLost { cause: self.told.clone(), last_words: self.last_words.clone() },
         }
     }
 
@@ -101,12 +105,18 @@ impl Process {
         self.output.read_now();
         self.output.finish_lines();
         let reason = self.reason.get().cloned();
-        let cause = cause(end, reason.as_ref(), &self.output.tail());
-        Obituary { end, reason, cause }
+        let told = told(end, reason.as_ref());
+        let last_words = if reason.is_none() { self.output.tail().join(" | ") } else { String::new() };
+        let cause = cause(&told, &last_words);
+        Obituary { end, reason, told, last_words, cause }
     }
 }
 
-fn cause(end: End, reason: Option<&KillReason>, tail: &[String]) -> String {
+fn cause(told: &str, last_words: &str) -> String {
+    if last_words.is_empty() { told.to_owned() } else { format!("{told}; last on stderr: {last_words}") }
+}
+
+fn told(end: End, reason: Option<&KillReason>) -> String {
     match reason {
         Some(KillReason::Memory { memory_mb }) => format!("killed at the memory limit of {memory_mb} MiB"),
         Some(KillReason::Overdue) => "killed because cancelled work in it did not stop".into(),
@@ -115,8 +125,7 @@ fn cause(end: End, reason: Option<&KillReason>, tail: &[String]) -> String {
             format!("the handler was not loaded within {} ms (IGNITE_START_MS)", limit.as_millis())
         }
         Some(KillReason::Surplus) => "ended because it was not needed any more".into(),
-        None if tail.is_empty() => end.to_string(),
-        None => format!("{end}; last on stderr: {}", tail.join(" | ")),
+        None => end.to_string(),
     }
 }
 
@@ -126,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_cause_names_the_end_and_the_last_words() {
-        assert_eq!(cause(End::from_wait_status(3 << 8), None, &[]), "exited with code 3");
+        assert_eq!(cause(&told(End::from_wait_status(3 << 8), None), ""), "exited with code 3");
         assert_eq!(
-            cause(End::from_wait_status(9), None, &["out".into(), "of luck".into()]),
+            cause(&told(End::from_wait_status(9), None), "out | of luck"),
             "killed by signal 9 (SIGKILL); last on stderr: out | of luck"
         );
     }

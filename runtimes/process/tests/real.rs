@@ -156,7 +156,7 @@ async fn python_workers_are_forked_on_demand_and_one_costs_only_itself() {
     let others = join_all((0..40).map(|_| app.call("pid")));
     let (spin, exit, others) = tokio::join!(spin, app.call("exit"), others);
     assert!(spin.is_none());
-    let cause = exit.unwrap_err().to_string();
+    let cause = exit.unwrap_err().in_full();
     assert!(cause.contains("exited with code 3; last on stderr: so long"), "{cause}");
     for other in others {
         other.unwrap();
@@ -341,7 +341,7 @@ async fn go_answers_many_at_once_and_is_replaced_when_it_must_be() {
     let next = app.call("pid").await.unwrap();
     assert_ne!(next, pid);
 
-    let cause = app.call("crash").await.unwrap_err().to_string();
+    let cause = app.call("crash").await.unwrap_err().in_full();
     assert!(cause.contains("exited with code 2; last on stderr:"), "{cause}");
     assert_eq!(app.call("grow").await.unwrap_err(), InvokeError::MemoryLimit { memory_mb: 192 });
     assert_eq!(app.call("echo").await.unwrap(), "echo");

@@ -180,7 +180,8 @@ impl Drop for Guest {
 }
 
 fn host_failed() -> Ended {
-    Ended::Failed(InvokeError::WorkerLost { cause: "the host failed while it ran the handler".into() })
+    let cause = "the host failed while it ran the handler".into();
+    Ended::Failed(InvokeError::WorkerLost { cause, last_words: String::new() })
 }
 
 /// A guest among the crowd. Timers and wake-ups stay with the runtime it came from, which is never held up by guests.

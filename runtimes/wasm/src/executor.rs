@@ -220,7 +220,7 @@ impl Inner {
         }
         match (health, self.ready.get()) {
             (Health::Ready, Some(ready)) => Ok(Arc::clone(ready)),
-            (Health::Failed(reason), _) => Err(InvokeError::Unavailable(reason)),
+            (Health::Failed(reason), _) => Err(InvokeError::NotLoaded { reason }),
             _ => Err(shutting_down()),
         }
     }

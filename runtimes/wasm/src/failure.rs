@@ -48,12 +48,8 @@ pub(crate) fn explain(error: wasmtime::Error, stage: Stage, state: &State, bound
         Err(error) => error,
     };
     if let Some(I32Exit(code)) = error.downcast_ref() {
-        let mut cause = format!("the handler ended its process with exit code {code}");
-        if !printed.is_empty() {
-            cause.push_str("; its last lines: ");
-            cause.push_str(&printed);
-        }
-        return InvokeError::WorkerLost { cause };
+        let cause = format!("the handler ended its process with exit code {code}");
+        return InvokeError::WorkerLost { cause, last_words: printed };
     }
     if state.memory.was_denied() {
         return InvokeError::MemoryLimit { memory_mb: bounds.memory_mb };
@@ -64,7 +60,8 @@ pub(crate) fn explain(error: wasmtime::Error, stage: Stage, state: &State, bound
         Some(trap) => trapped(trap.to_string(), &printed, backtrace),
         None if backtrace.is_some() => trapped(root(&error), &printed, backtrace),
         None if stage == Stage::Begin => {
-            InvokeError::WorkerLost { cause: format!("the host could not begin the execution: {error:#}") }
+            let last_words = format!("{error:#}");
+            InvokeError::WorkerLost { cause: "the host could not begin the execution".into(), last_words }
         }
         // The answer was being read. A malformed one is reported as text, and one that is larger than the engine was told
         // to copy as a type that the engine keeps to itself.

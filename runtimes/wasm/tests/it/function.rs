@@ -93,7 +93,7 @@ async fn failures_panics_and_traps_are_told_apart() {
         other => panic!("{other:?}"),
     }
     match app.call("/exit", "").await.unwrap_err() {
-        InvokeError::WorkerLost { cause } => assert_eq!(cause, "the handler ended its process with exit code 1"),
+        InvokeError::WorkerLost { cause, .. } => assert_eq!(cause, "the handler ended its process with exit code 1"),
         other => panic!("{other:?}"),
     }
     // None of them cost the others anything.
