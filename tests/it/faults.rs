@@ -16,19 +16,19 @@ use crate::app::{Gate, SOON, artifact, serve, wait_until};
 /// What a host that ends at once may take to do so.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap().success());
 }
 
 /// Whether a process runs; one that has ended and was not reaped does not.
-fn runs(pid: u32) -> bool {
+pub(crate) fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state follows the name, which is in brackets and may contain some itself.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// All processes below `pid`.
-fn below(pid: u32) -> Vec<u32> {
+pub(crate) fn below(pid: u32) -> Vec<u32> {
     let mut found = vec![];
     for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -193,7 +193,8 @@ fn code_that_does_not_load_is_told_by_probe_and_answers() {
     let begun = Instant::now();
     let answer = ask(host.address(), "POST", "/", "", b"").unwrap();
     let words = answer.error(503, "unavailable").unwrap();
-    assert!(words.contains("out of paint") && begun.elapsed() < SOON, "{words}");
+    assert!(words.contains("does not load") && !words.contains("out of paint"), "{words}");
+    assert!(begun.elapsed() < SOON);
     assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     let line = host.log_line(SOON, |line| line["message"].as_str().is_some_and(|text| text.contains("handler.py")));
     line.expect("the traceback is in the log");

@@ -164,6 +164,23 @@ impl Client {
         }
     }
 
+    /// Whether the connection is open and nothing has come that was not read; `false` where the host has closed it.
+    ///
+    /// # Errors
+    /// When something has come.
+    pub fn quiet(&mut self) -> Result<bool> {
+        ensure!(self.ahead.is_empty(), "further bytes: {}", String::from_utf8_lossy(&self.ahead));
+        self.stream.set_nonblocking(true)?;
+        let mut part = [0; 1024];
+        let read = self.stream.read(&mut part);
+        self.stream.set_nonblocking(false)?;
+        match read {
+            Ok(0) => Ok(false),
+            Ok(count) => bail!("further bytes: {}", String::from_utf8_lossy(&part[..count])),
+            Err(error) => Ok(error.kind() == ErrorKind::WouldBlock),
+        }
+    }
+
     /// Reads exactly `count` bytes.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! A served app: `ignite-host` as a process, its address and its log lines.
 
+use std::ffi::OsStr;
 use std::io::{BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct Host {
     admin: PathBuf,
     lines: Arc<Lines>,
     /// Where it unpacks. A host that is killed cannot tidy up after itself.
-    _work_dir: TempDir,
+    work_dir: TempDir,
 }
 
 /// Log lines so far, and a bell for each new one.
@@ -53,10 +54,27 @@ impl Host {
     /// # Errors
     /// When the host cannot be started or does not listen in time.
     pub fn start(artifact: &Path, env: &[(&str, &str)]) -> Result<Self> {
+        Self::start_by(&[], &[OsStr::new("--artifact"), artifact.as_os_str()], env)
+    }
+
+    /// As [`Host::start`], with these arguments, and by another program, which has to become the host: `by` is its name and
+    /// its arguments, after which come the host's.
+    ///
+    /// # Errors
+    /// When the host cannot be started or does not listen in time.
+    pub fn start_by(by: &[&str], arguments: &[&OsStr], env: &[(&str, &str)]) -> Result<Self> {
         let work_dir = tempfile::tempdir()?;
-        let mut child = Command::new(binary("ignite-host")?)
-            .arg("--artifact")
-            .arg(artifact)
+        let host = binary("ignite-host")?;
+        let mut command = match by {
+            [] => Command::new(host),
+            [program, words @ ..] => {
+                let mut command = Command::new(program);
+                command.args(words).arg(host);
+                command
+            }
+        };
+        let mut child = command
+            .args(arguments)
             .env("PORT", "0")
             .env("IGNITE_LISTEN_HOST", "127.0.0.1")
             .env("IGNITE_WORK_DIR", work_dir.path())
@@ -72,7 +90,7 @@ impl Host {
             let lines = Arc::clone(&lines);
             move || lines.read(BufReader::new(stdout))
         });
-        let mut host = Self { child, address: String::new(), admin: PathBuf::new(), lines, _work_dir: work_dir };
+        let mut host = Self { child, address: String::new(), admin: PathBuf::new(), lines, work_dir };
         let listening = host.log_line(START_MAX, |line| line["address"].is_string())?;
         host.address = listening["address"].as_str().unwrap_or_default().to_owned();
         host.admin = listening["admin"].as_str().and_then(|at| at.strip_prefix("unix:")).unwrap_or_default().into();
@@ -158,8 +176,17 @@ impl Host {
         }
     }
 
+    /// Where it unpacks.
+    #[must_use]
+    pub fn work_dir(&self) -> &Path {
+        self.work_dir.path()
+    }
+
     /// Waits until `/healthz` answers 200.
-    fn wait_ready(&mut self, wait: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it ends first, or has not within `wait`.
+    pub fn wait_ready(&mut self, wait: Duration) -> Result<()> {
         let deadline = Instant::now() + wait;
         let url = format!("http://{}/healthz", self.address);
         loop {

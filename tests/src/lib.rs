@@ -8,4 +8,5 @@ pub mod client;
 pub mod examples;
 pub mod host;
 pub mod product;
+pub mod steady;
 pub mod tree;

@@ -94,7 +94,51 @@ def forge(payload, ctx):
     return "genuine"
 
 
+def spin(payload, ctx):
+    while True:
+        pass
+
+
+def sys_exit(payload, ctx):
+    sys.exit(3)
+
+
+def os_exit(payload, ctx):
+    """Ends the process with words on stderr that no caller may see."""
+    print("password is s3cret", file=sys.stderr, flush=True)
+    os._exit(3)
+
+
+def stream(payload, ctx):
+    """Streams until nobody reads."""
+    while True:
+        yield b"x" * 16384
+        time.sleep(0.001)
+
+
+def large(payload, ctx):
+    return b"x" * int(payload)
+
+
+def flood(payload, ctx):
+    """Prints as many bytes as the payload says: half of them as lines, half as one that has no end."""
+    half = int(payload) // 2
+    line = b"x" * 1023 + b"\n"
+    for _ in range(half // len(line)):
+        sys.stdout.buffer.write(line)
+    for _ in range(half // 65536):
+        sys.stdout.buffer.write(b"y" * 65536)
+    sys.stdout.buffer.flush()
+    return "printed"
+
+
 CASES = {
+    "spin": spin,
+    "sys_exit": sys_exit,
+    "os_exit": os_exit,
+    "stream": stream,
+    "large": large,
+    "flood": flood,
     "echo": echo,
     "respond": respond,
     "gate": gate,
