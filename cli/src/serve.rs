@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ignite_core_model::{FunctionId, OrganizationId};
 use ignite_runtimes_host::{
-    AdminListen, ArtifactSource, Host, HostConfig, LimitOverrides, LogFormat, RuntimePaths, StartError,
+    AdminListen, ArtifactSource, Host, HostConfig, LimitOverrides, LogFormat, RuntimePaths, Serves, StartError,
 };
 use tokio::runtime::Runtime;
 
@@ -37,7 +37,7 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
     Ok(HostConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, served.port)),
         admin: AdminListen::Unix("admin.sock".into()),
-        artifact: source(served.artifact),
+        serves: Serves::Artifact(source(served.artifact)),
         function_id,
         organization_id: organization,
         limits,

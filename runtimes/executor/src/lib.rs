@@ -30,6 +30,8 @@ pub enum Health {
     Ready,
     /// The handler is being loaded, or a worker replaced.
     Starting,
+    /// No: it has no code yet, and is ready to get some.
+    Warm,
     /// No, and a person should read why: a crash loop, a handler that cannot be loaded.
     Failed(String),
     /// No more: [`Executor::drain`] was called.

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,11 +23,15 @@ use crate::body::ResponseBody;
 use crate::config::AdminListen;
 use crate::host::Shared;
 use crate::respond;
+use crate::specialize::{ORDER_BYTES_MAX, specialize};
 
 /// Admin connections at once; further ones are closed.
 const CONNECTIONS_MAX: usize = 16;
 /// Longest time an admin client may take to send its request.
 const HEADER_MAX: Duration = Duration::from_secs(5);
+
+/// Longest time it may take to send an order.
+const ORDER_MAX: Duration = Duration::from_secs(5);
 
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -79,8 +84,8 @@ where
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let service = service_fn(|request| {
-            let response = page(&request, &shared);
-            async move { Ok::<_, Infallible>(response) }
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(page(request, shared).await) }
         });
         // A client that goes away needs no answer.
         let _ = http1::Builder::new()
@@ -92,19 +97,46 @@ where
     });
 }
 
-fn page(request: &Request<Incoming>, shared: &Shared) -> Response<ResponseBody> {
+async fn page(request: Request<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
     match request.uri().path() {
-        "/metrics" => metrics(shared),
+        "/metrics" => metrics(&shared),
         "/readyz" => shared.healthz(),
         "/livez" => respond::json(StatusCode::OK, &json!({ "status": "live" })),
         "/version" => respond::json(
             StatusCode::OK,
             &json!({ "version": env!("CARGO_PKG_VERSION"), "abi": ignite_core_abi::ABI_VERSION }),
         ),
+        "/specialize" => match order(request, &shared).await {
+            Ok(order) => specialize(shared, order).await,
+            Err((status, error)) => respond::json(status, &json!({ "error": error, "type": "invalid_order" })),
+        },
         path => respond::json(
             StatusCode::NOT_FOUND,
-            &json!({ "error": format!("there is no {path}; there are /metrics, /readyz, /livez and /version"), "type": "not_found" }),
+            &json!({
+                "error": format!("there is no {path}; there are /metrics, /readyz, /livez, /version and /specialize"),
+                "type": "not_found",
+            }),
         ),
+    }
+}
+
+/// The body of a call that gives a warm host its app.
+async fn order(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, (StatusCode, String)> {
+    if !matches!(shared.config.admin, AdminListen::Unix(_)) {
+        let why = "hosts are specialised on a Unix socket only, which no other user can open";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    if request.method() != Method::POST {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "specialise with POST".to_owned()));
+    }
+    let body = Limited::new(request.into_body(), ORDER_BYTES_MAX);
+    match tokio::time::timeout(ORDER_MAX, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the order is longer than {ORDER_BYTES_MAX} bytes")))
+        }
+        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the order could not be read: {error}"))),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the order did not come in time".to_owned())),
     }
 }
 

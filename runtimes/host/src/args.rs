@@ -9,8 +9,9 @@ use clap::{Parser, ValueEnum};
 use ignite_core_model::{FunctionId, OrganizationId};
 
 use crate::artifact::ArtifactSource;
-use crate::config::{AdminListen, HostConfig, LogFormat, RuntimePaths};
+use crate::config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
 use crate::env::LimitOverrides;
+use crate::warm::WarmRuntime;
 
 /// Variables with this prefix become the app's environment, without it.
 const APP_ENV_PREFIX: &str = "IGNITE_ENV_";
@@ -20,8 +21,11 @@ const APP_ENV_PREFIX: &str = "IGNITE_ENV_";
 #[command(name = "ignite-host", version)]
 struct Args {
     /// Serve this artifact: a file, a folder it was unpacked to, or URL#sha256=HEX
-    #[arg(long, env = "IGNITE_ARTIFACT")]
-    artifact: ArtifactSource,
+    #[arg(long, env = "IGNITE_ARTIFACT", required_unless_present = "warm", conflicts_with = "warm")]
+    artifact: Option<ArtifactSource>,
+    /// Start without code and wait for an app of this runtime: python, go, rust, deno or wasm
+    #[arg(long, env = "IGNITE_WARM", value_name = "RUNTIME")]
+    warm: Option<WarmRuntime>,
     /// Listen on this port; 0 takes any
     #[arg(long, env = "PORT", default_value_t = 8080)]
     port: u16,
@@ -120,19 +124,28 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         faults.push(fault);
         AdminListen::Off
     });
+    let serves = match (args.artifact, args.warm) {
+        (_, Some(runtime)) => Some(Serves::Warm(runtime)),
+        (Some(artifact), None) => Some(Serves::Artifact(artifact)),
+        (None, None) => {
+            faults.push("there is nothing to serve: give --artifact or --warm".to_owned());
+            None
+        }
+    };
+    if matches!(serves, Some(Serves::Warm(_))) && !matches!(admin, AdminListen::Unix(_)) {
+        faults.push("a warm host is specialised on its admin socket: give --admin unix:PATH".to_owned());
+    }
     let (env, env_faults) = app_env(&args.env, environment);
     faults.extend(env_faults);
     let cache_dir = args
         .cache_dir
         .or_else(|| find("HOME").map(|home| PathBuf::from(home).join(".cache/ignite")))
         .unwrap_or_else(|| std::env::temp_dir().join("ignite-cache"));
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+    let (Some(serves), true) = (serves, faults.is_empty()) else { return Err(faults) };
     Ok(HostConfig {
         listen: SocketAddr::new(args.host, args.port),
         admin,
-        artifact: args.artifact,
+        serves,
         organization_id: args.organization_id.unwrap_or_else(|| args.function_id.organization()),
         function_id: args.function_id,
         limits,
@@ -213,6 +226,22 @@ mod tests {
             parsed("ignite-host --artifact a --admin here --env =x", &[("IGNITE_TIMEOUT_MS", "soon")]).unwrap_err();
         let RefusedBy::Faults(faults) = refused.0 else { panic!("{refused:?}") };
         assert_eq!(faults.len(), 3, "{faults:?}");
+    }
+
+    #[test]
+    fn a_warm_host_has_a_runtime_no_artifact_and_an_admin_socket() {
+        let config = parsed("ignite-host --warm python", &[]).unwrap();
+        assert!(matches!(config.serves, Serves::Warm(WarmRuntime::Python)));
+        for wrong in [
+            "--warm",
+            "--warm perl",
+            "--warm go --artifact a.tar.zst",
+            "--warm go --admin off",
+            "--warm go --admin 127.0.0.1:0",
+        ] {
+            assert!(parsed(&format!("ignite-host {wrong}"), &[]).is_err(), "{wrong}");
+        }
+        assert!(parsed("ignite-host", &[]).is_err());
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use ignite_core_artifact::{MANIFEST_NAME, Manifest, ReadError, ReadLimits};
+use ignite_core_artifact::{MANIFEST_NAME, Manifest, ReadArtifact, ReadError, ReadLimits};
 use ignite_core_model::Digest;
 use tempfile::TempDir;
 
+use crate::apps::Apps;
 use crate::unpack::unpack;
 
 /// Longest artifact taken from a URL, in bytes.
@@ -22,6 +23,13 @@ const DOWNLOAD_MAX: Duration = Duration::from_secs(300);
 pub enum ArtifactSource {
     /// An artifact file; verified and unpacked.
     File(PathBuf),
+    /// An artifact file that must have the digest. It is not even read where the same was unpacked before.
+    Pinned {
+        /// The file.
+        path: PathBuf,
+        /// What it must have.
+        digest: Digest,
+    },
     /// A folder with an unpacked artifact and its manifest, as runtime images have it; used where it lies, unverified:
     /// whoever put it there answers for it.
     Dir(PathBuf),
@@ -45,6 +53,10 @@ impl FromStr for ArtifactSource {
             let digest = format!("sha256:{digest}").parse().map_err(|error| format!("{error}"))?;
             return Ok(Self::Url { url: url.to_owned(), digest });
         }
+        if let Some((path, digest)) = text.rsplit_once("#sha256=") {
+            let digest = format!("sha256:{digest}").parse().map_err(|error| format!("{error}"))?;
+            return Ok(Self::Pinned { path: path.into(), digest });
+        }
         let path = PathBuf::from(text);
         Ok(if path.is_dir() { Self::Dir(path) } else { Self::File(path) })
     }
@@ -54,8 +66,32 @@ impl FromStr for ArtifactSource {
 pub(crate) struct App {
     pub(crate) dir: PathBuf,
     pub(crate) manifest: Manifest,
+    /// Where it comes from, for whoever asks why a start took as long as it did.
+    pub(crate) origin: Origin,
     /// The folder it was unpacked into, removed with this value.
     _unpacked: Option<TempDir>,
+}
+
+/// Where an app's files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// They lay there.
+    Folder,
+    /// They were unpacked.
+    Unpacked,
+    /// They were unpacked and verified by an earlier host.
+    Kept,
+}
+
+impl Origin {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Unpacked => "unpacked",
+            Self::Kept => "kept",
+        }
+    }
 }
 
 /// Why there is no app.
@@ -93,10 +129,10 @@ pub enum ArtifactError {
         reason: String,
     },
     /// The download is not what was asked for.
-    #[error("the artifact from {url} has the digest {found}, not {wanted}")]
+    #[error("the artifact from {source_name} has the digest {found}, not {wanted}")]
     WrongDigest {
         /// From where.
-        url: String,
+        source_name: String,
         /// What it has.
         found: Digest,
         /// What it should have.
@@ -104,22 +140,67 @@ pub enum ArtifactError {
     },
 }
 
-/// Makes the app that `source` names, unpacked below `work_dir` where it must be. Blocks.
-pub(crate) fn open(source: &ArtifactSource, work_dir: &Path) -> Result<App, ArtifactError> {
+/// Makes the app that `source` names, in a folder below `work_dir` where it must be unpacked; what was unpacked once is kept
+/// in `apps`. Blocks.
+pub(crate) fn open(source: &ArtifactSource, work_dir: &Path, apps: Option<&Apps>) -> Result<App, ArtifactError> {
     match source {
         ArtifactSource::Dir(dir) => open_dir(dir),
         ArtifactSource::File(path) => {
-            let mut file = File::open(path).map_err(|error| ArtifactError::Open(path.clone(), error))?;
-            unpack_file(&mut file, &path.display().to_string(), work_dir).map(|(app, _)| app)
-        }
-        ArtifactSource::Url { url, digest } => {
-            let mut file = download(url, work_dir)?;
-            let (app, found) = unpack_file(&mut file, url, work_dir)?;
-            if found != *digest {
-                return Err(ArtifactError::WrongDigest { url: url.clone(), found, wanted: *digest });
+            let mut file = open_file(path)?;
+            let known = apps.and_then(|apps| apps.digest_of(&file));
+            if let Some(app) = find(apps, known.as_ref(), work_dir)? {
+                return Ok(app);
+            }
+            let (app, digest) = unpack_file(&mut file, &path.display().to_string(), work_dir, apps)?;
+            if let Some(apps) = apps {
+                apps.remember(&file, &digest);
             }
             Ok(app)
         }
+        ArtifactSource::Pinned { path, digest } => match find(apps, Some(digest), work_dir)? {
+            Some(app) => Ok(app),
+            None => expect(digest, &mut open_file(path)?, &path.display().to_string(), work_dir, apps),
+        },
+        ArtifactSource::Url { url, digest } => match find(apps, Some(digest), work_dir)? {
+            Some(app) => Ok(app),
+            None => expect(digest, &mut download(url, work_dir)?, url, work_dir, apps),
+        },
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, ArtifactError> {
+    File::open(path).map_err(|error| ArtifactError::Open(path.to_owned(), error))
+}
+
+/// The app with this digest, if it is kept.
+fn find(apps: Option<&Apps>, digest: Option<&Digest>, work_dir: &Path) -> Result<Option<App>, ArtifactError> {
+    let (Some(apps), Some(digest)) = (apps, digest) else { return Ok(None) };
+    let (unpacked, dir) = own_folder(work_dir)?;
+    let found = apps.find(digest, &dir);
+    Ok(found.map(|kept| App { dir, manifest: kept.manifest, origin: Origin::Kept, _unpacked: Some(unpacked) }))
+}
+
+/// A new folder for one app.
+fn own_folder(work_dir: &Path) -> Result<(TempDir, PathBuf), ArtifactError> {
+    let place = |error| ArtifactError::Place(work_dir.to_owned(), error);
+    let unpacked = tempfile::Builder::new().prefix("app-").tempdir_in(work_dir).map_err(place)?;
+    let dir = fs::canonicalize(unpacked.path()).map_err(place)?;
+    Ok((unpacked, dir))
+}
+
+/// Unpacks `file`, which must have the digest `wanted`.
+fn expect(
+    wanted: &Digest,
+    file: &mut File,
+    source_name: &str,
+    work_dir: &Path,
+    apps: Option<&Apps>,
+) -> Result<App, ArtifactError> {
+    let (app, found) = unpack_file(file, source_name, work_dir, apps)?;
+    if found == *wanted {
+        Ok(app)
+    } else {
+        Err(ArtifactError::WrongDigest { source_name: source_name.to_owned(), found, wanted: *wanted })
     }
 }
 
@@ -132,16 +213,40 @@ fn open_dir(dir: &Path) -> Result<App, ArtifactError> {
         return Err(not_unpacked(format!("format {} is not known to this version", manifest.format)));
     }
     let dir = fs::canonicalize(dir).map_err(|error| ArtifactError::Open(dir.to_owned(), error))?;
-    Ok(App { dir, manifest, _unpacked: None })
+    Ok(App { dir, manifest, origin: Origin::Folder, _unpacked: None })
 }
 
-fn unpack_file(file: &mut File, source_name: &str, work_dir: &Path) -> Result<(App, Digest), ArtifactError> {
-    let place = |error| ArtifactError::Place(work_dir.to_owned(), error);
-    let unpacked = tempfile::Builder::new().prefix("app-").tempdir_in(work_dir).map_err(place)?;
-    let dir = fs::canonicalize(unpacked.path()).map_err(place)?;
-    let read = unpack(file, &ReadLimits::default(), &dir)
-        .map_err(|cause| ArtifactError::Read { source_name: source_name.to_owned(), cause })?;
-    Ok((App { dir, manifest: read.manifest, _unpacked: Some(unpacked) }, read.digest))
+fn unpack_file(
+    file: &mut File,
+    source_name: &str,
+    work_dir: &Path,
+    apps: Option<&Apps>,
+) -> Result<(App, Digest), ArtifactError> {
+    let (unpacked, dir) = own_folder(work_dir)?;
+    let refused = |cause| ArtifactError::Read { source_name: source_name.to_owned(), cause };
+    let app = |read: ReadArtifact| {
+        (
+            App { dir: dir.clone(), manifest: read.manifest, origin: Origin::Unpacked, _unpacked: Some(unpacked) },
+            read.digest,
+        )
+    };
+    // Where it is kept, and linked from there; what goes wrong with that is no fault of the artifact's.
+    if let Some(apps) = apps
+        && let Ok(new) = apps.begin()
+    {
+        match unpack(file, &ReadLimits::default(), &Apps::content(new.path())) {
+            Ok(read) => {
+                if apps.keep(new, &read).is_ok() && apps.find(&read.digest, &dir).is_some() {
+                    return Ok(app(read));
+                }
+            }
+            Err(ReadError::Sink(_)) => {}
+            Err(cause) => return Err(refused(cause)),
+        }
+        file.rewind().map_err(|error| refused(ReadError::Input(error)))?;
+    }
+    let read = unpack(file, &ReadLimits::default(), &dir).map_err(refused)?;
+    Ok(app(read))
 }
 
 fn download(url: &str, work_dir: &Path) -> Result<File, ArtifactError> {

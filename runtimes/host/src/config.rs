@@ -9,6 +9,7 @@ use ignite_core_model::{FunctionId, OrganizationId};
 
 use crate::artifact::ArtifactSource;
 use crate::env::LimitOverrides;
+use crate::warm::WarmRuntime;
 
 /// What a host serves and how.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub struct HostConfig {
     /// Where metrics are read.
     pub admin: AdminListen,
     /// What is served.
-    pub artifact: ArtifactSource,
+    pub serves: Serves,
     /// The app's id, where no gateway names one.
     pub function_id: FunctionId,
     /// The organisation, where no gateway names one.
@@ -41,6 +42,15 @@ pub struct HostConfig {
     pub instance: String,
     /// How log lines look.
     pub log_format: LogFormat,
+}
+
+/// What a host serves from its start on.
+#[derive(Debug, Clone)]
+pub enum Serves {
+    /// An app.
+    Artifact(ArtifactSource),
+    /// Nothing, until it is specialised on the admin socket. See `docs/reference/warm.md`.
+    Warm(WarmRuntime),
 }
 
 /// Where the interpreters of packed and bundled apps may be, the surest place first. The first that answers with a version
@@ -85,7 +95,7 @@ impl std::fmt::Debug for HostConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HostConfig")
             .field("listen", &self.listen)
-            .field("artifact", &self.artifact)
+            .field("serves", &self.serves)
             .field("function_id", &self.function_id)
             .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()

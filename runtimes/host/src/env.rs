@@ -85,6 +85,13 @@ impl LimitOverrides {
         if faults.is_empty() { Ok(Self(set)) } else { Err(faults) }
     }
 
+    /// These, and `others` above them.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The limits of an app that declares `declared`: defaults, then what it declares, then these.
     #[must_use]
     pub fn resolve(&self, declared: &DeclaredLimits) -> Limits {

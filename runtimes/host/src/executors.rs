@@ -14,6 +14,7 @@ use ignite_runtimes_wasm::{WasmConfig, WasmExecutor};
 use crate::artifact::App;
 use crate::config::HostConfig;
 use crate::interpreters;
+use crate::warm::Kit;
 
 /// Why an app cannot be run here.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,12 @@ pub enum ExecutorError {
     /// A part of the product could not be laid down, or what lies there is not ours.
     #[error("could not use the Python worker in {}", .0.display())]
     Worker(PathBuf, #[source] io::Error),
+    /// The language could not be brought up for an app to come.
+    #[error("could not bring up the language")]
+    Warm(#[source] ignite_runtimes_process::WarmError),
+    /// The engine could not be brought up for an app to come.
+    #[error("could not bring up the WebAssembly engine: {0}")]
+    WarmEngine(String),
     /// The workers cannot be started.
     #[error(transparent)]
     Process(#[from] ignite_runtimes_process::StartError),
@@ -61,13 +68,54 @@ pub(crate) fn start(
     config: &HostConfig,
     logs: Arc<dyn LogSink>,
 ) -> Result<Box<dyn Executor>, ExecutorError> {
+    plan(app, limits, config, logs)?.start(Kit::Nothing)
+}
+
+/// How an app is run.
+pub(crate) enum Plan {
+    Process(ProcessConfig),
+    Wasm(WasmConfig),
+}
+
+impl Plan {
+    /// Why `kit` cannot be used for it, so that it is started anew; `None` where it can, or holds nothing to use.
+    pub(crate) fn unfit(&self, kit: &Kit) -> Option<String> {
+        match (self, kit) {
+            (Self::Process(config), Kit::Worker(worker)) => worker.unfit(config),
+            (_, Kit::Nothing) | (Self::Wasm(_), Kit::Wasm(_)) => None,
+            (Self::Process(_), Kit::Wasm(_)) | (Self::Wasm(_), Kit::Worker(_)) => {
+                Some("it is of another runtime".into())
+            }
+        }
+    }
+
+    /// Starts it, with what is up already.
+    pub(crate) fn start(self, kit: Kit) -> Result<Box<dyn Executor>, ExecutorError> {
+        Ok(match (self, kit) {
+            (Self::Process(config), Kit::Worker(worker)) => Box::new(ProcessExecutor::start_warm(config, *worker)?),
+            (Self::Process(config), _) => Box::new(ProcessExecutor::start(config)?),
+            (Self::Wasm(config), Kit::Wasm(warm)) => Box::new(WasmExecutor::start_warm(config, *warm)),
+            (Self::Wasm(config), _) => Box::new(WasmExecutor::start(config)),
+        })
+    }
+}
+
+/// Finds what `app` is run by on this machine. Runs nothing of it.
+pub(crate) fn plan(
+    app: &App,
+    limits: &Limits,
+    config: &HostConfig,
+    logs: Arc<dyn LogSink>,
+) -> Result<Plan, ExecutorError> {
     let manifest = &app.manifest;
     if manifest.abi != ignite_core_abi::ABI_VERSION {
         return Err(ExecutorError::Abi { found: manifest.abi, own: ignite_core_abi::ABI_VERSION });
     }
     let unknown = || ExecutorError::Unknown { runtime: manifest.runtime, kind: manifest.kind };
     let runtime = match (manifest.runtime, manifest.kind) {
-        (Runtime::Rust | Runtime::Component, ArtifactKind::Component) => return Ok(wasm(app, limits, config, logs)),
+        (Runtime::Rust | Runtime::Component, ArtifactKind::Component) => {
+            return Ok(Plan::Wasm(wasm(app, limits, config, logs)));
+        }
         (Runtime::Python, ArtifactKind::Packed) => python(config)?,
         (Runtime::Deno, ArtifactKind::Bundle) => deno(config)?,
         (Runtime::Deno, ArtifactKind::Binary) => ProcessRuntime::BinaryBySocket,
@@ -76,14 +124,13 @@ pub(crate) fn start(
     };
     let env = config.env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
     let app = AppDir { path: app.dir.clone(), entrypoint: manifest.entrypoint.clone() };
-    let executor = ProcessExecutor::start(ProcessConfig { app, runtime, limits: limits.clone(), env, logs })?;
-    Ok(Box::new(executor))
+    Ok(Plan::Process(ProcessConfig { app, runtime, limits: limits.clone(), env, logs }))
 }
 
-fn wasm(app: &App, limits: &Limits, config: &HostConfig, logs: Arc<dyn LogSink>) -> Box<dyn Executor> {
+fn wasm(app: &App, limits: &Limits, config: &HostConfig, logs: Arc<dyn LogSink>) -> WasmConfig {
     let entrypoint = &app.manifest.entrypoint;
     let entry = app.manifest.files.iter().find(|file| file.path == *entrypoint);
-    Box::new(WasmExecutor::start(WasmConfig {
+    WasmConfig {
         component: app.dir.join(entrypoint),
         // Where the manifest does not name its own entrypoint no file has this digest, and the executor says so.
         digest: entry.map_or_else(|| Digest::of(b""), |file| file.sha256),
@@ -91,10 +138,10 @@ fn wasm(app: &App, limits: &Limits, config: &HostConfig, logs: Arc<dyn LogSink>)
         limits: limits.clone(),
         env: config.env.clone(),
         logs,
-    }))
+    }
 }
 
-fn python(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
+pub(crate) fn python(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
     let python = interpreter(Tool::Python, &config.runtimes.python, &config.cache_dir)?;
     // The worker is part of the host, so that an artifact carries only its author's code.
     let worker = install_python_worker(&config.cache_dir)
@@ -102,7 +149,7 @@ fn python(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
     Ok(ProcessRuntime::Python { python, worker })
 }
 
-fn deno(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
+pub(crate) fn deno(config: &HostConfig) -> Result<ProcessRuntime, ExecutorError> {
     let deno = interpreter(Tool::Deno, &config.runtimes.deno, &config.cache_dir)?;
     Ok(ProcessRuntime::Deno { deno, cache: config.cache_dir.join("deno") })
 }

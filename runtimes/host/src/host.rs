@@ -1,11 +1,13 @@
 //! The host as a whole: started, swapped, drained.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
+use ignite_core_model::Limits;
 use ignite_runtimes_executor::{Health, LogSink};
 use serde_json::json;
 use tempfile::TempDir;
@@ -14,16 +16,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::admin;
+use crate::apps::Apps;
 use crate::artifact::{self, ArtifactError, ArtifactSource};
 use crate::body::ResponseBody;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Serves};
 use crate::executors::{self, ExecutorError};
 use crate::listen::listen;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::respond;
 use crate::serve;
-use crate::serving::Serving;
+use crate::serving::{Identity, Serving};
+use crate::warm::{Kit, NoApp, Warm};
 
 /// Why a host could not be started, or an artifact not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,12 @@ pub(crate) struct Shared {
     pub(crate) serving: ArcSwap<Serving>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The wait for an app, where the host was started without one.
+    pub(crate) warm: Option<Arc<Warm>>,
+    /// Where apps are unpacked.
+    pub(crate) work_dir: PathBuf,
+    /// Apps that were unpacked before.
+    pub(crate) apps: Option<Apps>,
     draining: AtomicBool,
 }
 
@@ -87,6 +97,9 @@ fn status(health: &Health) -> serde_json::Value {
     match health {
         Health::Ready => json!({ "status": "ready" }),
         Health::Starting => json!({ "status": "starting", "reason": "the handler is being loaded" }),
+        Health::Warm => {
+            json!({ "status": "warm", "reason": "it has no app yet: POST /specialize to its admin socket" })
+        }
         Health::Failed(reason) => json!({ "status": "failed", "reason": reason }),
         Health::Draining => json!({ "status": "draining", "reason": "the host is shutting down" }),
     }
@@ -100,6 +113,8 @@ pub struct Host {
     accepting: JoinHandle<()>,
     admin: Option<JoinHandle<()>>,
     admin_at: Option<String>,
+    /// Brings a warm host up, and watches what is up.
+    warming: Option<JoinHandle<()>>,
     /// The host's own files; removed when it ends.
     work_dir: TempDir,
 }
@@ -124,11 +139,22 @@ impl Host {
             limits.log_line_bytes_max,
             limits.log_lines_per_second,
         ));
-        let serving = open(&config.artifact, &config, work_dir.path(), &logs).await?;
+        let apps = Apps::open(&config.cache_dir.join("apps"));
+        let (serving, warm) = match &config.serves {
+            Serves::Artifact(source) => (open(source, &config, work_dir.path(), apps.as_ref(), &logs).await?, None),
+            Serves::Warm(runtime) => {
+                let warm = Arc::new(Warm::new(*runtime));
+                let identity = identity(&config);
+                (Serving::new(Box::new(NoApp(Arc::clone(&warm))), limits.clone(), false, identity, None), Some(warm))
+            }
+        };
         let shared = Arc::new(Shared {
             serving: ArcSwap::from_pointee(serving),
             logs,
             metrics: Arc::default(),
+            warm,
+            work_dir: work_dir.path().to_owned(),
+            apps,
             draining: AtomicBool::new(false),
             config,
         });
@@ -139,7 +165,8 @@ impl Host {
         let (stopping, stop) = watch::channel(false);
         let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stop));
         shared.logs.host("info", "listening", &json!({ "address": address.to_string(), "admin": admin_at }));
-        Ok(Self { shared, address, stopping, accepting, admin, admin_at, work_dir })
+        let warming = shared.warm.clone().map(|warm| tokio::spawn(come_up(Arc::clone(&shared), warm, limits)));
+        Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, work_dir })
     }
 
     /// Where requests come in.
@@ -173,7 +200,7 @@ impl Host {
     /// When the new artifact cannot be opened or its code does not load; then nothing has changed.
     pub async fn swap(&self, source: &ArtifactSource, env: Vec<(String, String)>) -> Result<(), StartError> {
         let config = HostConfig { env, ..self.shared.config.clone() };
-        let next = open(source, &config, self.work_dir.path(), &self.shared.logs).await?;
+        let next = open(source, &config, self.work_dir.path(), self.shared.apps.as_ref(), &self.shared.logs).await?;
         if let Health::Failed(reason) = next.executor.started().await {
             next.executor.drain(Instant::now()).await;
             return Err(StartError::Load(reason));
@@ -182,6 +209,15 @@ impl Host {
         let deadline = Instant::now() + old.limits.drain_timeout;
         tokio::spawn(async move { old.drain(deadline).await });
         Ok(())
+    }
+
+    /// Resolves with the reason when the host can be of no use any more: it was started without an app, and what was up for
+    /// one has ended, or the app it was given does not load. The owner ends it then.
+    pub async fn of_no_use(&self) -> String {
+        match &self.shared.warm {
+            Some(warm) => warm.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes no more connections, lets what is in flight finish within the drain limit, then ends the workers.
@@ -206,8 +242,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.accepting.abort();
-        if let Some(admin) = &self.admin {
-            admin.abort();
+        for task in [&self.admin, &self.warming].into_iter().flatten() {
+            task.abort();
         }
     }
 }
@@ -216,14 +252,45 @@ async fn open(
     source: &ArtifactSource,
     config: &HostConfig,
     work_dir: &std::path::Path,
+    apps: Option<&Apps>,
     logs: &Arc<Logs>,
 ) -> Result<Serving, StartError> {
-    let (source, place) = (source.clone(), work_dir.to_owned());
-    let app =
-        tokio::task::spawn_blocking(move || artifact::open(&source, &place)).await.map_err(StartError::Task)??;
+    let (source, place, apps) = (source.clone(), work_dir.to_owned(), apps.cloned());
+    let opened = tokio::task::spawn_blocking(move || artifact::open(&source, &place, apps.as_ref()));
+    let app = opened.await.map_err(StartError::Task)??;
     let limits = config.limits.resolve(&app.manifest.limits);
     let expose_errors = config.expose_errors.or(app.manifest.limits.expose_errors).unwrap_or(false);
     let sink: Arc<dyn LogSink> = Arc::clone(logs) as Arc<dyn LogSink>;
     let executor = executors::start(&app, &limits, config, sink)?;
-    Ok(Serving::new(executor, limits, expose_errors, app))
+    Ok(Serving::new(executor, limits, expose_errors, identity(config), Some(app)))
+}
+
+fn identity(config: &HostConfig) -> Identity {
+    Identity { function: config.function_id.clone(), organization: config.organization_id.clone() }
+}
+
+/// Brings up what a warm host can have up, and tells when it ends before there is an app.
+async fn come_up(shared: Arc<Shared>, warm: Arc<Warm>, limits: Limits) {
+    let begun = Instant::now();
+    let kit = match Kit::start(warm.runtime, &limits, &shared.config).await {
+        Ok(kit) => kit,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            return warm.end(format!("{error}{cause}"));
+        }
+    };
+    let watch = match &kit {
+        Kit::Worker(worker) => worker.watch().ok(),
+        Kit::Wasm(_) | Kit::Nothing => None,
+    };
+    warm.put(kit);
+    let figures = json!({ "runtime": warm.runtime.as_str(), "took_ms": begun.elapsed().as_millis() as u64 });
+    shared.logs.host("info", "warm", &figures);
+    if let Some(ended) = watch {
+        ended.await;
+        // Once it has its app, its executor sees to it.
+        if warm.take().is_ok() {
+            warm.end("the language's worker ended before there was an app".into());
+        }
+    }
 }

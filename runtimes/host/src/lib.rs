@@ -9,6 +9,7 @@
 
 mod admin;
 mod admission;
+mod apps;
 pub mod args;
 mod artifact;
 mod body;
@@ -27,12 +28,15 @@ mod respond;
 mod serve;
 mod serving;
 mod signals;
+mod specialize;
 mod unpack;
+mod warm;
 
 pub use artifact::ArtifactSource;
-pub use config::{AdminListen, HostConfig, LogFormat, RuntimePaths};
+pub use config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
 pub use env::{LIMIT_VARIABLES, LimitOverrides, LimitVariable};
 pub use errors::HostError;
 pub use host::{Ended, Host, StartError};
 pub use signals::run_until_signal;
 pub use unpack::unpack;
+pub use warm::WarmRuntime;

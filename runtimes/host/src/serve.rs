@@ -181,10 +181,11 @@ async fn answer(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response
 /// One execution, from its head to its answer's head.
 async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
     let begun = Instant::now();
-    let (function, organization) =
-        request::function(request.headers(), (&shared.config.function_id, &shared.config.organization_id));
-    let ids = Ids { execution: request::execution_id(request.headers()), function, organization };
-    let mine = Request::begin(&shared.serving, ids.execution, &shared.logs, &shared.metrics);
+    let execution = request::execution_id(request.headers());
+    let mine = Request::begin(&shared.serving, execution, &shared.logs, &shared.metrics);
+    let own = &mine.serving.identity;
+    let (function, organization) = request::function(request.headers(), (&own.function, &own.organization));
+    let ids = Ids { execution, function, organization };
     let expose_errors = mine.serving.expose_errors;
     let response = match run(request, mine, &ids, begun, &shared).await {
         Ok(response) => response,
@@ -307,6 +308,7 @@ async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant
     match health {
         Health::Ready => Ok(()),
         Health::Starting => Err(InvokeError::Unavailable("it is still starting".into()).into()),
+        Health::Warm => Err(InvokeError::Unavailable("this host has no app yet".into()).into()),
         Health::Failed(reason) => Err(InvokeError::NotLoaded { reason }.into()),
         Health::Draining => Err(InvokeError::Unavailable("it is shutting down".into()).into()),
     }

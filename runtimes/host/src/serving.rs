@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ignite_core_model::{ExecutionId, Limits};
+use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::Executor;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -19,18 +19,31 @@ pub(crate) struct Serving {
     pub(crate) limits: Limits,
     pub(crate) admission: Admission,
     pub(crate) expose_errors: bool,
+    pub(crate) identity: Identity,
     /// Requests that have chosen this version and are not finished.
     requests: AtomicUsize,
     finished: Notify,
     /// Keeps the unpacked files as long as they may be run.
-    _app: App,
+    _app: Option<App>,
+}
+
+/// Whose app it is, where no gateway says.
+pub(crate) struct Identity {
+    pub(crate) function: FunctionId,
+    pub(crate) organization: OrganizationId,
 }
 
 impl Serving {
-    pub(crate) fn new(executor: Box<dyn Executor>, limits: Limits, expose_errors: bool, app: App) -> Self {
+    pub(crate) fn new(
+        executor: Box<dyn Executor>,
+        limits: Limits,
+        expose_errors: bool,
+        identity: Identity,
+        app: Option<App>,
+    ) -> Self {
         let admission = Admission::new(&limits);
         let (requests, finished) = (AtomicUsize::new(0), Notify::new());
-        Self { executor, limits, admission, expose_errors, requests, finished, _app: app }
+        Self { executor, limits, admission, expose_errors, identity, requests, finished, _app: app }
     }
 
     /// Lets the requests in hand finish, then drains the executor; all by `deadline`.

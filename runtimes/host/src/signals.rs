@@ -14,7 +14,7 @@ const EXIT_START: u8 = 1;
 const EXIT_WORK_LOST: u8 = 143;
 
 /// Runs a host until SIGTERM or SIGINT, drains it, and gives the exit code: 0 when everything in flight was answered, 143
-/// when work was lost to a second signal or the drain limit, 1 when it could not be started.
+/// when work was lost to a second signal or the drain limit, 1 when it could not be started or can be of no use.
 pub fn run_until_signal(config: HostConfig) -> ExitCode {
     crate::descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -37,7 +37,15 @@ async fn serve(config: HostConfig) -> Result<Ended, StartError> {
         host = Host::start(config) => host?,
         () = signals.next() => return Ok(Ended::Drained),
     };
-    signals.next().await;
+    let of_no_use = tokio::select! {
+        () = signals.next() => None,
+        reason = host.of_no_use() => Some(reason),
+    };
+    if let Some(reason) = of_no_use {
+        // Whoever asked for it is answered before.
+        host.drain().await;
+        return Err(StartError::Load(reason));
+    }
     tokio::select! {
         ended = host.drain() => Ok(ended),
         () = signals.next() => Ok(Ended::WorkLost),

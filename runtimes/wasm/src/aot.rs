@@ -48,7 +48,7 @@ pub fn precompile(wasm: &[u8], aot_cache: &Path) -> Result<PathBuf, WasmError> {
         return Ok(cache.path(&engine, &digest));
     }
     let component = load::compile(&engine, wasm)?;
-    load::link(&component)?;
+    load::link(&component, &load::linker(&engine)?)?;
     cache.keep(&component, &digest)
 }
 

@@ -61,6 +61,14 @@ impl PoolSize {
         (app / MEMORY_KEPT_PART / places).min(MEMORY_KEPT_BYTES_MAX)
     }
 
+    /// Whether a pool of this size does for `needed`, and keeps no more memory for itself than one made for it.
+    pub(crate) fn covers(self, needed: Self) -> bool {
+        self.instances >= needed.instances
+            && self.memories >= needed.memories
+            && self.tables >= needed.tables
+            && self.memory_mb <= needed.memory_mb
+    }
+
     /// The same for a component that needs other numbers; `None` when this size does.
     pub(crate) fn enlarged(self, memories: u32, tables: u32) -> Option<Self> {
         let needed = Self { memories: self.memories.max(memories), tables: self.tables.max(tables), ..self };

@@ -23,6 +23,7 @@ use crate::load::Handler;
 use crate::metrics::{self, Gauge};
 use crate::pump::{BODY_PARTS_MAX, Early, Ends, Streaming, report};
 use crate::ready::Ready;
+use crate::warm::WarmWasm;
 use crate::{function, wasi_http};
 
 /// How long work that was told to stop may take to be gone. A guest is stopped at the end of its slice, some milliseconds
@@ -45,6 +46,17 @@ impl WasmExecutor {
     /// not be. Has to be called in a tokio runtime with a clock.
     #[must_use]
     pub fn start(config: WasmConfig) -> Self {
+        Self::start_from(config, None)
+    }
+
+    /// As [`WasmExecutor::start`], with an engine that is up already. Where its pool does not fit the app's limits, another
+    /// one is made.
+    #[must_use]
+    pub fn start_warm(config: WasmConfig, warm: WarmWasm) -> Self {
+        Self::start_from(config, Some(warm))
+    }
+
+    fn start_from(config: WasmConfig, warm: Option<WarmWasm>) -> Self {
         let inner = Arc::new(Inner {
             limits: config.limits.clone(),
             logs: Arc::clone(&config.logs),
@@ -52,7 +64,7 @@ impl WasmExecutor {
             ready: OnceLock::new(),
             stop: CancellationToken::new(),
         });
-        tokio::spawn(Arc::clone(&inner).load(config));
+        tokio::spawn(Arc::clone(&inner).load(config, warm));
         Self(inner)
     }
 }
@@ -87,8 +99,8 @@ impl Executor for WasmExecutor {
 
 impl Inner {
     /// Loads the component, makes a first instance, and tells how it went.
-    async fn load(self: Arc<Self>, config: WasmConfig) {
-        let loaded = tokio::task::spawn_blocking(move || Ready::load(&config)).await;
+    async fn load(self: Arc<Self>, config: WasmConfig, warm: Option<WarmWasm>) {
+        let loaded = tokio::task::spawn_blocking(move || Ready::load(&config, warm)).await;
         let loaded = match loaded {
             Ok(Ok(ready)) => self.try_out(ready).await,
             Ok(Err(error)) => Err(error.to_line()),

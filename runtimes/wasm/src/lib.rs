@@ -27,8 +27,10 @@ mod pulse;
 mod pump;
 mod ready;
 mod state;
+mod warm;
 mod wasi_http;
 
 pub use aot::precompile;
 pub use config::{WasmConfig, WasmError};
 pub use executor::WasmExecutor;
+pub use warm::WarmWasm;

@@ -32,8 +32,8 @@ pub(crate) fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, WasmErr
     Component::from_binary(engine, wasm).map_err(|error| WasmError::Invalid { reason: format!("{error:#}") })
 }
 
-/// Links `component`, or tells everything it lacks.
-pub(crate) fn link(component: &Component) -> Result<Handler, WasmError> {
+/// Links `component` with what `linker`, made for the same engine by [`linker`], offers; or tells everything it lacks.
+pub(crate) fn link(component: &Component, linker: &Linker<State>) -> Result<Handler, WasmError> {
     let engine = component.engine();
     let kind = find_handler(component)?;
     let ty = component.component_type();
@@ -47,7 +47,7 @@ pub(crate) fn link(component: &Component) -> Result<Handler, WasmError> {
         return Err(WasmError::MissingImports { imports: missing });
     }
     let mismatch = |error: wasmtime::Error| WasmError::Mismatch { reason: format!("{error:#}") };
-    let pre = linker(engine).map_err(mismatch)?.instantiate_pre(component).map_err(mismatch)?;
+    let pre = linker.instantiate_pre(component).map_err(mismatch)?;
     match kind {
         Kind::Function => FunctionPre::new(pre).map(Handler::Function).map_err(mismatch),
         Kind::Http => ProxyPre::new(pre).map(Handler::Http).map_err(mismatch),
@@ -73,10 +73,13 @@ fn find_handler(component: &Component) -> Result<Kind, WasmError> {
 }
 
 /// Everything this host offers. What a component does not import costs it nothing.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, WasmError> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    contract::host_interface::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    let mut add = || {
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        contract::host_interface::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+    };
+    add().map_err(|error| WasmError::Mismatch { reason: format!("{error:#}") })?;
     Ok(linker)
 }

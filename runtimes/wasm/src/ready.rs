@@ -12,7 +12,7 @@ use wasmtime::{Engine, Store};
 use crate::aot::{Cache, Found};
 use crate::config::{WasmConfig, WasmError};
 use crate::crowd::{Habit, Slice};
-use crate::engine::{PoolSize, pooling_engine};
+use crate::engine::PoolSize;
 use crate::execution::Head;
 use crate::failure::{Bounds, Stage, explain};
 use crate::lines::ExecutionLog;
@@ -20,6 +20,7 @@ use crate::load::{self, Handler};
 use crate::memory::MemoryBudget;
 use crate::pulse::Pulse;
 use crate::state::{State, StateSource};
+use crate::warm::WarmWasm;
 
 /// Bytes a guest may hand over in one call, at least: the same as one frame of a process's worker. An answer may be as
 /// long as the app's limit says.
@@ -55,15 +56,19 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Loads the component, from machine code if there is any. Takes long where there is none, and blocks.
-    pub(crate) fn load(config: &WasmConfig) -> Result<Self, WasmError> {
+    pub(crate) fn load(config: &WasmConfig, warm: Option<WarmWasm>) -> Result<Self, WasmError> {
         let began = Instant::now();
         let log = ExecutionLog { sink: Arc::clone(&config.logs), execution_id: None };
         let size = PoolSize::usual(config.limits.max_concurrency, config.limits.memory_mb);
-        let (mut engine, mut pooled) = pooling_engine(size)?;
+        let warm = match warm {
+            Some(warm) if warm.size.covers(size) => warm,
+            _ => WarmWasm::of_size(size)?,
+        };
+        let WarmWasm { mut engine, mut pooled, size, mut linker, mut pulse } = warm;
         let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false };
         let mut component = loader.load(&engine)?;
         if let Some(larger) = needs(&component).and_then(|needs| size.enlarged(needs.memories, needs.tables)) {
-            (engine, pooled) = pooling_engine(larger)?;
+            WarmWasm { engine, pooled, linker, pulse, .. } = WarmWasm::of_size(larger)?;
             component = loader.load(&engine)?;
         }
         if !pooled {
@@ -74,13 +79,11 @@ impl Ready {
         let was_compiled = loader.was_compiled;
         let memory_bytes = needs(&component).map_or(0, |needs| needs.memory_bytes);
         let permits_max = permits(memory_bytes, config)?;
-        let handler = load::link(&component)?;
+        let handler = load::link(&component, &linker)?;
         // Otherwise done by the first execution.
         component
             .initialize_copy_on_write_image()
             .map_err(|error| WasmError::Engine { reason: format!("{error:#}") })?;
-        let pulse = Pulse::new(&engine)
-            .ok_or_else(|| WasmError::Engine { reason: "the thread of its clock could not be started".into() })?;
         let budget = MemoryBudget::new(config.limits.memory_mb);
         let response_bytes_max = config.limits.response_bytes_max;
         Ok(Self {
