@@ -1,0 +1,160 @@
+//! Load in interleaved rounds: each contender is started, measured and ended in turn, and then all of them again, so that
+//! a slow minute of the machine hits all alike.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::contenders::{Contender, Prepared};
+use crate::generator::{self, Handler, Load, Request, histogram};
+use crate::options::Options;
+use crate::server::Server;
+use crate::tree;
+
+/// One load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) handler: Handler,
+    pub(crate) connections: usize,
+    pub(crate) time: Duration,
+}
+
+/// What each contender goes through.
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    /// Load that is not counted, after each start.
+    pub(crate) warm_up: Duration,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Connections of the cells.
+pub(crate) const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+/// The cell that ratios are taken from.
+pub(crate) const STEERED_BY: (Handler, usize) = (Handler::Hello, 64);
+
+impl Plan {
+    /// The whole plan, or the quick one, which shows only that all works.
+    pub(crate) fn new(options: &Options) -> Self {
+        let unit = Duration::from_millis(if options.quick { 20 } else { 100 });
+        let time = |handler, connections| match (handler, connections) {
+            STEERED_BY => unit * 15,
+            (Handler::Hello, _) => unit * 7,
+            _ => unit * 4,
+        };
+        let handlers = [Handler::Hello, Handler::Echo, Handler::Wait];
+        let cells = handlers.into_iter().flat_map(|handler| {
+            CONNECTIONS.map(|connections| Cell { handler, connections, time: time(handler, connections) })
+        });
+        Self { rounds: if options.quick { 1 } else { 3 }, warm_up: unit * 5, cells: cells.collect() }
+    }
+}
+
+/// What one cell came to, over all rounds.
+pub(crate) struct Figures {
+    /// Right answers in a second, each round.
+    pub(crate) per_second: Vec<f64>,
+    /// All rounds together, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) answers: u64,
+    /// Processor time of the process tree, in seconds.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) errors: u64,
+    pub(crate) first_error: Option<String>,
+    /// The greatest share of a core that the generator used.
+    pub(crate) generator_share: f64,
+}
+
+impl Figures {
+    fn new() -> Self {
+        Self {
+            per_second: Vec::new(),
+            latency: histogram(),
+            answers: 0,
+            cpu_seconds: 0.0,
+            errors: 0,
+            first_error: None,
+            generator_share: 0.0,
+        }
+    }
+
+    fn add(&mut self, load: Load, cpu_seconds: f64) -> Result<()> {
+        self.per_second.push(load.per_second);
+        self.latency.add(load.latency)?;
+        self.answers += load.answers;
+        self.cpu_seconds += cpu_seconds;
+        self.errors += load.errors;
+        self.first_error = self.first_error.take().or(load.first_error);
+        self.generator_share = self.generator_share.max(load.generator_share);
+        Ok(())
+    }
+
+    /// The median round.
+    pub(crate) fn throughput(&self) -> f64 {
+        median(&self.per_second).unwrap_or_default()
+    }
+
+    /// In microseconds.
+    pub(crate) fn latency_us(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1e3
+    }
+
+    /// Processor time for one answer, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.answers.max(1) as f64
+    }
+}
+
+/// What a contender came to.
+pub(crate) struct Measured {
+    /// In the order of the plan's cells.
+    pub(crate) cells: Vec<Figures>,
+    /// The most that its process tree used at the end of a load, by shares, in bytes.
+    pub(crate) memory_peak_bytes: u64,
+}
+
+impl Measured {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self { cells: plan.cells.iter().map(|_| Figures::new()).collect(), memory_peak_bytes: 0 }
+    }
+
+    /// One round of the plan.
+    ///
+    /// # Errors
+    /// When the contender cannot be started, or takes no connections.
+    pub(crate) fn round(&mut self, plan: &Plan, contender: &Contender, prepared: &Prepared) -> Result<()> {
+        let server = Server::start(contender, prepared)?;
+        let request = |handler| Request::new(handler, contender.dialect, contender.answers);
+        generator::run(&server.address, &request(Handler::Hello), 16, plan.warm_up, &mut || {})?;
+        for (cell, figures) in plan.cells.iter().zip(&mut self.cells) {
+            let cpu_before = tree::cpu_seconds(server.pid());
+            let mut memory_bytes = 0;
+            // With the connections still open, and not while the clock runs: the kernel walks all pages for it.
+            let mut at_end = || memory_bytes = tree::memory_bytes(server.pid());
+            let load =
+                generator::run(&server.address, &request(cell.handler), cell.connections, cell.time, &mut at_end)?;
+            self.memory_peak_bytes = self.memory_peak_bytes.max(memory_bytes);
+            figures.add(load, tree::cpu_seconds(server.pid()) - cpu_before)?;
+        }
+        Ok(())
+    }
+
+    /// The figures of a cell.
+    pub(crate) fn cell<'a>(&'a self, plan: &Plan, handler: Handler, connections: usize) -> Option<&'a Figures> {
+        let is_it = |cell: &Cell| cell.handler == handler && cell.connections == connections;
+        self.cells.get(plan.cells.iter().position(is_it)?).filter(|figures| figures.answers > 0)
+    }
+
+    /// All that went wrong, and the first of it.
+    pub(crate) fn errors(&self) -> (u64, Option<&str>) {
+        let count = self.cells.iter().map(|figures| figures.errors).sum();
+        (count, self.cells.iter().find_map(|figures| figures.first_error.as_deref()))
+    }
+}
+
+/// The middle one; of an even number the greater of the two.
+pub(crate) fn median(figures: &[f64]) -> Option<f64> {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
