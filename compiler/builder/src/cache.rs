@@ -132,7 +132,8 @@ impl Cache {
         self.lock(&format!("{kind}-{name}"), Holding::WithOthers, &Wait::none()).ok()
     }
 
-    fn lock(&self, name: &str, holding: Holding, wait: &Wait<'_>) -> Result<Lock, CompileError> {
+    /// A lock by its name in the folder of locks.
+    pub(crate) fn lock(&self, name: &str, holding: Holding, wait: &Wait<'_>) -> Result<Lock, CompileError> {
         // Lock files are never removed: whoever waits must wait for the same file as whoever comes later.
         let path = self.folder("locks")?.join(name);
         let failed = |cause| CompileError::Cache { path: path.clone(), cause };
@@ -273,7 +274,8 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn none() -> Self {
+    /// No wait at all.
+    pub(crate) fn none() -> Self {
         Self { until: Instant::now(), limit: Duration::ZERO, cancel: None }
     }
 

@@ -13,7 +13,7 @@ use ignite_core_artifact::ManifestHead;
 use ignite_core_model::toolchain::Tool;
 use ignite_core_model::{Digest, Runtime};
 
-use crate::cache::{Cache, CacheLimits, Stored};
+use crate::cache::{Cache, CacheLimits, Stored, Wait};
 use crate::error::CompileError;
 use crate::identity::Identities;
 use crate::language::{self, Context, PackedFile, Payload};
@@ -23,6 +23,7 @@ use crate::request::{CompileEvent, CompileRequest, Compiled};
 use crate::scan::{SourceLimits, manifest_text, scan};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::source::{Unpacked, is_archive};
 use crate::tools::{FoundTool, ToolError, Tools};
 
 /// Reads an environment variable. The builder reads no other environment.
@@ -88,7 +89,7 @@ impl Builder {
         events: &mut dyn FnMut(CompileEvent<'_>),
     ) -> Result<Compiled, CompileError> {
         let started = Instant::now();
-        let source = Source::open(request)?;
+        let source = Source::open(request, &self.cache)?;
         let settings = Settings::read(source.manifest.as_deref(), request)?;
         let tree = source.tree(&settings.patterns, &self.limits)?;
         let plan = plan(&tree, &settings.wishes)?;
@@ -193,25 +194,35 @@ struct Source {
     only: Option<String>,
     /// The output, if it lies among the sources.
     out: Option<PathBuf>,
+    /// What `root` lies in, when an archive was named.
+    _unpacked: Option<Unpacked>,
 }
 
 impl Source {
-    fn open(request: &CompileRequest) -> Result<Self, CompileError> {
+    fn open(request: &CompileRequest, cache: &Cache) -> Result<Self, CompileError> {
         let path = &request.source;
         let Ok(canonical) = path.canonicalize() else { return Err(CompileError::NoSource { path: path.clone() }) };
         if canonical.is_dir() {
             let manifest = manifest_text(&canonical)?;
             let folder = request.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let out = folder.canonicalize().ok().zip(request.out.file_name()).map(|(folder, name)| folder.join(name));
-            return Ok(Self { root: canonical, manifest, only: None, out });
+            return Ok(Self { root: canonical, manifest, only: None, out, _unpacked: None });
         }
         let name = canonical.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         match (name, canonical.parent()) {
             (Some(name), Some(folder)) if name.ends_with(".wasm") => {
-                Ok(Self { root: folder.to_owned(), manifest: None, only: Some(name), out: None })
+                Ok(Self { root: folder.to_owned(), manifest: None, only: Some(name), out: None, _unpacked: None })
+            }
+            _ if is_archive(&canonical) => {
+                let limit = request.time_max;
+                let wait = Wait { until: Instant::now() + limit, limit, cancel: Some(&request.cancel) };
+                let unpacked = Unpacked::open(&canonical, cache, &wait)?;
+                let root = unpacked.root().to_owned();
+                let manifest = manifest_text(&root)?;
+                Ok(Self { root, manifest, only: None, out: None, _unpacked: Some(unpacked) })
             }
             _ => Err(Mistake::new(format!("{} is a file, and an app is a folder", path.display()))
-                .next("name the folder it lies in")
+                .next("name the folder it lies in, or an archive of it")
                 .into()),
         }
     }

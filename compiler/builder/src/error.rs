@@ -9,6 +9,7 @@ use ignite_compiler_plan::Mistakes;
 use ignite_compiler_sandbox::{Exit, StepError};
 use ignite_core_artifact::WriteError;
 use ignite_core_model::Fault;
+use ignite_core_source::ReadError;
 
 use crate::tools::ToolError;
 
@@ -52,6 +53,15 @@ pub enum CompileError {
     NoSource {
         /// The path.
         path: PathBuf,
+    },
+    /// What was uploaded is no archive of a source.
+    #[error("{} cannot be taken as a source", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: Box<ReadError>,
     },
     /// A file of the author could not be read.
     #[error("could not read {}", path.display())]
@@ -126,6 +136,7 @@ impl CompileError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Mistakes(_) | Self::Step { .. } | Self::Source { .. } | Self::Output { .. } => Fault::Caller,
+            Self::Archive { cause, .. } => cause.fault(),
             Self::NoSource { .. } | Self::Tool(_) => Fault::Missing,
             Self::Changed { .. } => Fault::Conflict,
             Self::TimedOut { .. } | Self::Cancelled => Fault::Busy,
@@ -150,6 +161,7 @@ impl CompileError {
             Self::Step { output, log, .. } if output.len() >= REPEATED_LINES_MAX => {
                 Some(format!("{} has everything it wrote", log.display()))
             }
+            Self::Archive { cause, .. } => cause.next().map(str::to_owned),
             Self::Tool(error) => Some(error.hint()),
             Self::NoSource { .. } => Some("name the folder of the handler: `ignite compile DIR --out FILE`".to_owned()),
             Self::Changed { .. } => Some("compile again".to_owned()),

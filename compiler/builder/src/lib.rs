@@ -16,6 +16,7 @@ mod scan;
 mod sdk;
 mod session;
 mod settings;
+mod source;
 mod stage;
 mod tools;
 
@@ -26,4 +27,5 @@ pub use ignite_compiler_sandbox::{Cancel, Stream};
 pub use origin::{Origin, Part, Whence};
 pub use request::{CompileEvent, CompileRequest, Compiled, TENANT_LOCAL};
 pub use scan::SourceLimits;
+pub use source::{PackSourceError, UnpackError, pack_source, unpack_source};
 pub use tools::{FoundTool, ToolError};

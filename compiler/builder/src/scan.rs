@@ -9,6 +9,7 @@ use ignite_compiler_plan::{
     Mistake, Patterns, SourceFile, SourceTree, TEXT_BYTES_MAX, is_never_packed, is_own_file, wants_text,
 };
 use ignite_core_model::{Digest, MANIFEST_TEXT_BYTES_MAX};
+use ignite_core_source::DockerIgnore;
 use ignore::{DirEntry, WalkBuilder};
 
 use crate::digest;
@@ -44,8 +45,8 @@ pub(crate) fn manifest_text(root: &Path) -> Result<Option<String>, CompileError>
     }
 }
 
-/// Reads the folder `root`. `.gitignore` and `.igniteignore` in it count, those above it and a user's own do not: the
-/// same folder gives the same tree wherever it is. `not` is a file that is left out: the output, if it is in there.
+/// Reads the folder `root`. `.gitignore` and `.igniteignore` in it and `.dockerignore` in its root count, those above it and
+/// a user's own do not: the same folder gives the same tree wherever it is, and an archive of it gives it too. `not` is a file that is left out: the output, if it is in there.
 pub(crate) fn scan(
     root: &Path,
     patterns: &Patterns,
@@ -54,7 +55,8 @@ pub(crate) fn scan(
 ) -> Result<SourceTree, CompileError> {
     let canonical = root.canonicalize().map_err(|cause| CompileError::Source { path: root.to_owned(), cause })?;
     let mut walk = Walk { root, canonical, patterns, not, limits, files: Vec::new(), bytes: 0 };
-    walk.through(&mut walker(root, limits), |_| true)?;
+    let docker = docker_ignore(root)?;
+    walk.through(&mut walker(root, limits), |path| !docker.ignores(path))?;
     if patterns.has_includes() {
         // What is asked for by name is taken although git ignores it.
         let mut all = walker(root, limits);
@@ -62,6 +64,21 @@ pub(crate) fn scan(
         walk.through(&mut all, |path| patterns.includes(path))?;
     }
     Ok(SourceTree::new(walk.files))
+}
+
+fn docker_ignore(root: &Path) -> Result<DockerIgnore, CompileError> {
+    let path = root.join(".dockerignore");
+    let text = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DockerIgnore::default()),
+        file => file.and_then(|file| {
+            let mut bytes = Vec::new();
+            file.take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }),
+    };
+    let text = text.map_err(|cause| CompileError::Source { path, cause })?;
+    DockerIgnore::parse(&text)
+        .map_err(|what| CompileError::Mistakes(Mistake::new(format!(".dockerignore cannot be used: {what}")).into()))
 }
 
 fn walker(root: &Path, limits: &SourceLimits) -> WalkBuilder {

@@ -69,7 +69,8 @@ impl Settings {
     }
 }
 
-fn mistakes(errors: &ManifestErrors, text: &str) -> Mistakes {
+/// The faults of a manifest, with the lines they are in.
+pub(crate) fn mistakes(errors: &ManifestErrors, text: &str) -> Mistakes {
     let mistake = |line: usize, message: &str| {
         Mistake::new(message.to_owned()).at(
             MANIFEST_FILE,

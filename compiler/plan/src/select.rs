@@ -6,18 +6,10 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use crate::mistake::{Mistake, Mistakes};
 
 pub use ignite_core_model::MANIFEST_FILE;
-
-/// Names that never enter an artifact, at any depth. In `.ignite` stand our own outputs.
-const NEVER_PACKED: [&str; 7] = [".git", ".ignite", "node_modules", "__pycache__", "target", ".venv", ".env"];
+pub use ignite_core_source::is_left_out as is_never_packed;
 
 /// Files that tell us what to do and are no part of the app.
 const OWN_FILES: [&str; 4] = [MANIFEST_FILE, ".gitignore", ".igniteignore", ".dockerignore"];
-
-/// Whether a file or folder of this name is left out whatever the author says.
-#[must_use]
-pub fn is_never_packed(name: &str) -> bool {
-    NEVER_PACKED.contains(&name)
-}
 
 /// Whether the file at `path` is one that steers the compile and is not itself packed.
 #[must_use]

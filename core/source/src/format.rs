@@ -48,7 +48,10 @@ const OTHERS: [(&[u8], &str); 7] = [
 
 impl ArchiveFormat {
     /// Tells the form by the first bytes, of which there should be 512.
-    pub(crate) fn detect(start: &[u8]) -> Result<Self, ReadError> {
+    ///
+    /// # Errors
+    /// [`ReadError::NotAnArchive`], with what it is where that can be told.
+    pub fn detect(start: &[u8]) -> Result<Self, ReadError> {
         if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             return Ok(Self::TarZst);
         }

@@ -36,7 +36,7 @@ fn nothing_to_compile_is_told_apart() {
     assert!(said(&dir.path().join("nowhere")).starts_with("error: there is no folder "));
     assert!(
         said(&dir.path().join("handler.py"))
-            .ends_with(" is a file, and an app is a folder\nhint: name the folder it lies in")
+            .ends_with(" is a file, and an app is a folder\nhint: name the folder it lies in, or an archive of it")
     );
 }
 

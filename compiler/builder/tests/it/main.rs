@@ -4,6 +4,7 @@
 
 mod builder;
 mod dependencies;
+mod hostile;
 mod mistakes;
 mod support;
 mod targets;
