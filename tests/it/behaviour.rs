@@ -8,7 +8,7 @@ use ignite_tests::host::Host;
 use ignite_tests::product::{compile, repository};
 
 /// The targets, as the cases and the table name them: app folder and flags of `ignite compile`.
-const TARGETS: [(&str, &str, &[&str]); 5] = [
+pub(crate) const TARGETS: [(&str, &str, &[&str]); 5] = [
     ("python", "python", &[]),
     ("go", "go", &[]),
     ("deno", "deno", &[]),
@@ -16,7 +16,7 @@ const TARGETS: [(&str, &str, &[&str]); 5] = [
     ("wasm", "rust", &["--target", "wasm"]),
 ];
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     load(&repository().join("tests/cases/behaviour")).unwrap()
 }
 

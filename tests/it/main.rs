@@ -12,4 +12,5 @@ mod faults_workers;
 mod invoke;
 mod journeys;
 mod limits;
+mod warm;
 mod words;

@@ -109,6 +109,35 @@ impl Host {
         self.child.id()
     }
 
+    /// Starts a host without an app, for one of this runtime, and waits until it is up.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub fn warm(runtime: &str, env: &[(&str, &str)]) -> Result<Self> {
+        let host = Self::start_by(&[], &[OsStr::new("--warm"), OsStr::new(runtime)], env)?;
+        host.log_line(START_MAX, |line| line["message"] == "warm")?;
+        Ok(host)
+    }
+
+    /// Gives a warm host its app; the answer's status and body.
+    ///
+    /// # Errors
+    /// When the host does not answer.
+    pub fn specialize(&self, order: &str) -> Result<(u16, Value)> {
+        let mut stream = UnixStream::connect(&self.admin).with_context(|| self.admin.display().to_string())?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        let length = order.len();
+        write!(
+            stream,
+            "POST /specialize HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{order}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer has a status")?;
+        Ok((status, serde_json::from_str(body)?))
+    }
+
     /// A page of the admin listener, head and body.
     ///
     /// # Errors

@@ -8,25 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::body::ResponseBody;
 use crate::config::AdminListen;
 use crate::host::Shared;
+use crate::request;
 use crate::respond;
 use crate::specialize::{ORDER_BYTES_MAX, specialize};
 
 /// Admin connections at once; further ones are closed.
-const CONNECTIONS_MAX: usize = 16;
+pub(crate) const CONNECTIONS_MAX: u32 = 16;
 /// Longest time an admin client may take to send its request.
 const HEADER_MAX: Duration = Duration::from_secs(5);
 
@@ -45,10 +45,9 @@ pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<
             let at = listener.local_addr()?.to_string();
             let shared = Arc::clone(shared);
             let task = tokio::spawn(async move {
-                let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
                 loop {
                     match listener.accept().await {
-                        Ok((stream, _)) => connection(stream, &shared, &places),
+                        Ok((stream, _)) => connection(stream, &shared),
                         Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -63,10 +62,9 @@ pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<
             let at = format!("unix:{}", path.display());
             let shared = Arc::clone(shared);
             let task = tokio::spawn(async move {
-                let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
                 loop {
                     match listener.accept().await {
-                        Ok((stream, _)) => connection(stream, &shared, &places),
+                        Ok((stream, _)) => connection(stream, &shared),
                         Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -76,11 +74,11 @@ pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<
     }
 }
 
-fn connection<S>(stream: S, shared: &Arc<Shared>, places: &Arc<Semaphore>)
+fn connection<S>(stream: S, shared: &Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
+    let Ok(place) = Arc::clone(&shared.admin_places).try_acquire_owned() else { return };
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let service = service_fn(|request| {
@@ -129,14 +127,31 @@ async fn order(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, (
     if request.method() != Method::POST {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "specialise with POST".to_owned()));
     }
-    let body = Limited::new(request.into_body(), ORDER_BYTES_MAX);
-    match tokio::time::timeout(ORDER_MAX, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the order is longer than {ORDER_BYTES_MAX} bytes")))
+    let mut body = request.into_body();
+    let mut order = Vec::new();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) if order.len() + data.len() <= ORDER_BYTES_MAX => order.extend_from_slice(&data),
+                Ok(Ok(_)) => {
+                    let why = format!("the order is longer than {ORDER_BYTES_MAX} bytes");
+                    return Err((StatusCode::PAYLOAD_TOO_LARGE, why));
+                }
+                // Trailers say nothing here.
+                Ok(Err(_)) => {}
+                Err(error) => return Err((StatusCode::BAD_REQUEST, format!("the order could not be read: {error}"))),
+            }
         }
-        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the order could not be read: {error}"))),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the order did not come in time".to_owned())),
+        Ok(())
+    };
+    let late = (StatusCode::REQUEST_TIMEOUT, "the order did not come in time".to_owned());
+    match tokio::time::timeout(ORDER_MAX, reading).await.unwrap_or(Err(late)) {
+        Ok(()) => Ok(order),
+        Err(refusal) => {
+            // Whoever still sends would not see the refusal.
+            tokio::spawn(request::discard(body));
+            Err(refusal)
+        }
     }
 }
 

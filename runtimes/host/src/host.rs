@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
@@ -11,7 +12,7 @@ use ignite_core_model::Limits;
 use ignite_runtimes_executor::{Health, LogSink};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -24,10 +25,14 @@ use crate::executors::{self, ExecutorError};
 use crate::listen::listen;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::phases::Phases;
 use crate::respond;
 use crate::serve;
 use crate::serving::{Identity, Serving};
 use crate::warm::{Kit, NoApp, Warm};
+
+/// How long a host that is of no use any more waits for its admin clients to have their answers.
+const ANSWERED_MAX: Duration = Duration::from_secs(1);
 
 /// Why a host could not be started, or an artifact not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) work_dir: PathBuf,
     /// Apps that were unpacked before.
     pub(crate) apps: Option<Apps>,
+    /// One for each connection to the admin listener.
+    pub(crate) admin_places: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -115,6 +122,8 @@ pub struct Host {
     admin_at: Option<String>,
     /// Brings a warm host up, and watches what is up.
     warming: Option<JoinHandle<()>>,
+    /// Tells of the end of the start.
+    ready: Option<JoinHandle<()>>,
     /// The host's own files; removed when it ends.
     work_dir: TempDir,
 }
@@ -126,6 +135,7 @@ impl Host {
     /// When the address, the artifact or the machine does not allow it. Code that does not load is no error here: the
     /// host stays up and `/healthz` says why, as an orchestrator needs it.
     pub async fn start(config: HostConfig) -> Result<Self, StartError> {
+        let mut phases = Phases::begin();
         let listener = listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let work_dir = tempfile::Builder::new()
@@ -140,8 +150,11 @@ impl Host {
             limits.log_lines_per_second,
         ));
         let apps = Apps::open(&config.cache_dir.join("apps"));
+        phases.mark("prepare");
         let (serving, warm) = match &config.serves {
-            Serves::Artifact(source) => (open(source, &config, work_dir.path(), apps.as_ref(), &logs).await?, None),
+            Serves::Artifact(source) => {
+                (open(source, &config, work_dir.path(), apps.as_ref(), &logs, &mut phases).await?, None)
+            }
             Serves::Warm(runtime) => {
                 let warm = Arc::new(Warm::new(*runtime));
                 let identity = identity(&config);
@@ -155,6 +168,7 @@ impl Host {
             warm,
             work_dir: work_dir.path().to_owned(),
             apps,
+            admin_places: Arc::new(Semaphore::new(admin::CONNECTIONS_MAX as usize)),
             draining: AtomicBool::new(false),
             config,
         });
@@ -165,8 +179,9 @@ impl Host {
         let (stopping, stop) = watch::channel(false);
         let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stop));
         shared.logs.host("info", "listening", &json!({ "address": address.to_string(), "admin": admin_at }));
+        let ready = shared.warm.is_none().then(|| tokio::spawn(tell_ready(Arc::clone(&shared), phases)));
         let warming = shared.warm.clone().map(|warm| tokio::spawn(come_up(Arc::clone(&shared), warm, limits)));
-        Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, work_dir })
+        Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, ready, work_dir })
     }
 
     /// Where requests come in.
@@ -200,7 +215,8 @@ impl Host {
     /// When the new artifact cannot be opened or its code does not load; then nothing has changed.
     pub async fn swap(&self, source: &ArtifactSource, env: Vec<(String, String)>) -> Result<(), StartError> {
         let config = HostConfig { env, ..self.shared.config.clone() };
-        let next = open(source, &config, self.work_dir.path(), self.shared.apps.as_ref(), &self.shared.logs).await?;
+        let (place, apps) = (self.work_dir.path(), self.shared.apps.as_ref());
+        let next = open(source, &config, place, apps, &self.shared.logs, &mut Phases::begin()).await?;
         if let Health::Failed(reason) = next.executor.started().await {
             next.executor.drain(Instant::now()).await;
             return Err(StartError::Load(reason));
@@ -215,7 +231,13 @@ impl Host {
     /// one has ended, or the app it was given does not load. The owner ends it then.
     pub async fn of_no_use(&self) -> String {
         match &self.shared.warm {
-            Some(warm) => warm.ended().await,
+            Some(warm) => {
+                let reason = warm.ended().await;
+                // Whoever gave it the app is answered first.
+                let answered = self.shared.admin_places.acquire_many(admin::CONNECTIONS_MAX);
+                let _ = tokio::time::timeout(ANSWERED_MAX, answered).await;
+                reason
+            }
             None => std::future::pending().await,
         }
     }
@@ -242,7 +264,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.accepting.abort();
-        for task in [&self.admin, &self.warming].into_iter().flatten() {
+        for task in [&self.admin, &self.warming, &self.ready].into_iter().flatten() {
             task.abort();
         }
     }
@@ -254,15 +276,27 @@ async fn open(
     work_dir: &std::path::Path,
     apps: Option<&Apps>,
     logs: &Arc<Logs>,
+    phases: &mut Phases,
 ) -> Result<Serving, StartError> {
     let (source, place, apps) = (source.clone(), work_dir.to_owned(), apps.cloned());
     let opened = tokio::task::spawn_blocking(move || artifact::open(&source, &place, apps.as_ref()));
     let app = opened.await.map_err(StartError::Task)??;
+    phases.mark("unpack");
     let limits = config.limits.resolve(&app.manifest.limits);
     let expose_errors = config.expose_errors.or(app.manifest.limits.expose_errors).unwrap_or(false);
     let sink: Arc<dyn LogSink> = Arc::clone(logs) as Arc<dyn LogSink>;
     let executor = executors::start(&app, &limits, config, sink)?;
+    phases.mark("executor");
     Ok(Serving::new(executor, limits, expose_errors, identity(config), Some(app)))
+}
+
+/// Says when the app is loaded, and how long the parts of the start took.
+async fn tell_ready(shared: Arc<Shared>, mut phases: Phases) {
+    let serving = shared.serving.load_full();
+    if serving.executor.started().await == Health::Ready {
+        phases.mark("load");
+        shared.logs.host("info", "ready", &json!({ "phases": phases.told(&serving.executor.gauges()) }));
+    }
 }
 
 fn identity(config: &HostConfig) -> Identity {

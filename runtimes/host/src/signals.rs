@@ -42,7 +42,6 @@ async fn serve(config: HostConfig) -> Result<Ended, StartError> {
         reason = host.of_no_use() => Some(reason),
     };
     if let Some(reason) = of_no_use {
-        // Whoever asked for it is answered before.
         host.drain().await;
         return Err(StartError::Load(reason));
     }
