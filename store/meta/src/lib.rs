@@ -36,12 +36,15 @@ mod apps;
 mod changes;
 mod commit;
 mod error;
+mod executions;
 mod jobs;
 mod logs;
 mod open;
 mod organizations;
 mod outbox;
 mod schema;
+pub mod seal;
+mod secrets;
 mod signals;
 mod sql;
 mod uploads;
@@ -52,10 +55,15 @@ pub use commit::{
     CHANGE_ROWS_MAX, Change, Committed, DesiredSet, EVENT_BOUNDS, Expected, NewEffect, RECORD_BYTES_MAX, events_stream,
 };
 pub use error::MetaError;
+pub use executions::{
+    Execution, ExecutionEnd, ExecutionStatus, INLINE_BYTES_MAX, NewExecution, Payload, RECORDED_MAX, Swept,
+    WholeExecution,
+};
 pub use jobs::{Job, JobOutcome, JobState, NewJob, Renewed};
 pub use logs::{APPEND_LINES_MAX, Bounds, LINE_BYTES_MAX, Line, LogStream, StoredLine};
 pub use open::{Location, Meta, MetaOptions};
 pub use organizations::{TOKEN_NOTE_BYTES_MAX, Token};
 pub use outbox::{EFFECT_ERROR_BYTES_MAX, Effect};
+pub use secrets::{SEALED_BYTES_MAX, SecretMetadata};
 pub use signals::{Signal, Topic};
 pub use uploads::Upload;

@@ -3,10 +3,12 @@
 
 mod apps;
 mod changes;
+mod executions;
 mod jobs;
 mod logs;
 mod organizations;
 mod outbox;
+mod secrets;
 mod support;
 mod uploads;
 
@@ -47,5 +49,8 @@ contract! {
         two_carriers_never_hold_one_effect;
     logs: lines_have_no_gap, a_batch_sent_twice_is_stored_once, a_stream_is_trimmed, streams_are_listed_and_swept,
         appenders_at_once_leave_no_gap;
+    executions: an_accepted_execution_is_carried_out, an_execution_is_put_off_and_leased_again, a_cancelled_execution_stays_so,
+        executions_are_listed_and_counted, ended_executions_are_swept, two_leasers_never_hold_one_execution;
+    secrets: a_secret_is_written_and_never_listed;
     uploads: an_upload_is_used_once, unused_uploads_are_swept;
 }
