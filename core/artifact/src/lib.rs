@@ -8,14 +8,18 @@
 //! verified contents to a [`Sink`]. What it refuses it refuses before a sink sees it, each fault by its own error.
 //! Memory is bounded by [`ReadLimits`] and the decompressor's window, whatever the input claims.
 //!
+//! [`provenance`] is what an artifact says of its making, and [`cyclonedx`] its bill of materials.
+//!
 //! Begin with [`Manifest`], [`write()`] and [`read`].
 #![forbid(unsafe_code)]
 
 mod compression;
 mod manifest;
 mod path;
+pub mod provenance;
 mod read;
 mod rules;
+mod sbom;
 mod tar;
 mod write;
 
@@ -24,6 +28,7 @@ pub use manifest::{DeclaredLimits, Dependency, FileEntry, Manifest, ManifestHead
 pub use path::{PathFault, check_path, folded};
 pub use read::{Discard, ReadArtifact, ReadError, ReadLimits, Sink, read, read_manifest};
 pub use rules::ManifestFault;
+pub use sbom::cyclonedx;
 pub use tar::HeaderFault;
 pub use write::{PayloadFile, WriteError, Written, write};
 

@@ -4,5 +4,6 @@
 mod golden;
 mod mutation;
 mod refusals;
+mod sbom;
 mod support;
 mod writing;
