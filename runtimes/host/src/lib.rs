@@ -23,6 +23,7 @@ mod interpreters;
 mod listen;
 mod logs;
 mod metrics;
+mod phases;
 mod request;
 mod respond;
 mod serve;

@@ -19,6 +19,7 @@ pub(crate) fn gauges(ready: &Ready) -> Vec<Gauge> {
             ready.habit.moved() as f64,
         ),
         ("ignite_wasm_load_seconds", "Time it took to load the component.", ready.load_time.as_secs_f64()),
+        ("ignite_wasm_engine_seconds", "Time of it until there was an engine.", ready.engine_time.as_secs_f64()),
         (
             "ignite_wasm_compiled_count",
             "1 when the component had to be compiled, 0 when machine code was at hand.",

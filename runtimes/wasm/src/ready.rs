@@ -50,6 +50,8 @@ pub(crate) struct Ready {
     /// Whether machine code was at hand.
     pub(crate) was_compiled: bool,
     pub(crate) load_time: Duration,
+    /// Of it, until there was an engine with its pool.
+    pub(crate) engine_time: Duration,
     handed_over_bytes_max: usize,
     source: StateSource,
 }
@@ -64,6 +66,7 @@ impl Ready {
             Some(warm) if warm.size.covers(size) => warm,
             _ => WarmWasm::of_size(size)?,
         };
+        let engine_time = began.elapsed();
         let WarmWasm { mut engine, mut pooled, size, mut linker, mut pulse } = warm;
         let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false };
         let mut component = loader.load(&engine)?;
@@ -97,6 +100,7 @@ impl Ready {
             bounds: Bounds { memory_mb: config.limits.memory_mb, response_bytes_max },
             was_compiled,
             load_time: began.elapsed(),
+            engine_time,
             handed_over_bytes_max: response_bytes_max.max(HANDED_OVER_BYTES_MIN).saturating_add(ANSWER_HEAD_BYTES_MAX),
             source: StateSource { env: config.env.clone(), line_bytes_max: config.limits.log_line_bytes_max, budget },
         })
