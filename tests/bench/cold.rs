@@ -2,13 +2,15 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{Advice, fadvise};
 
 use crate::contenders::{Contender, Prepared};
 use crate::options::Options;
+use crate::rounds::median;
 use crate::server::Server;
 
 /// How often.
@@ -51,18 +53,18 @@ impl Starts {
     }
 }
 
-/// Starts it once.
+/// Starts it once. `bare_ms` is what its interpreter alone takes, where it has one.
 ///
 /// # Errors
 /// When it gives no right answer.
-pub(crate) fn start(contender: &Contender, prepared: &Prepared, cold: bool) -> Result<Start> {
+pub(crate) fn start(contender: &Contender, prepared: &Prepared, cold: bool, bare_ms: Option<f64>) -> Result<Start> {
     if cold {
         for file in &prepared.files {
             forget(file);
         }
     }
     let server = Server::start(contender, prepared)?;
-    Ok(Start { total_ms: milliseconds(server.first_answer), phases: phases(&server) })
+    Ok(Start { total_ms: milliseconds(server.first_answer), phases: phases(&server, bare_ms) })
 }
 
 /// Drops a file, or a folder's files, from the page cache. What another process has mapped stays.
@@ -82,7 +84,7 @@ fn forget(path: &Path) {
 }
 
 /// The phases of a host of ours, as its log line "ready" tells them, and what lies before and after them.
-fn phases(server: &Server) -> Vec<(String, f64)> {
+fn phases(server: &Server, bare_ms: Option<f64>) -> Vec<(String, f64)> {
     let text = fs::read_to_string(&server.output).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let Some(told) = lines.map(|mut line| line["phases"].take()).find(|phases| phases.is_object()) else {
@@ -90,13 +92,35 @@ fn phases(server: &Server) -> Vec<(String, f64)> {
     };
     let Some(main_us) = told["main_unix_us"].as_f64() else { return Vec::new() };
     let exec_us = server.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as f64;
-    let mut phases = vec![("process".to_owned(), (main_us - exec_us) / 1e3)];
-    for (name, key) in [("engine or interpreter", "engine_us"), ("unpack", "unpack_us"), ("load", "load_us")] {
-        phases.push((name.to_owned(), told[key].as_f64().unwrap_or_default() / 1e3));
-    }
+    let part = |key: &str| told[key].as_f64().unwrap_or_default() / 1e3;
+    let waited = part("executor_us") + part("load_us");
+    let engine = if told["engine_us"].is_u64() { part("engine_us") } else { bare_ms.unwrap_or_default() };
+    // A start of the bare interpreter may have been slower than the one of the host.
+    let engine = engine.min(waited);
+    let mut phases = vec![
+        ("process", (main_us - exec_us) / 1e3 + part("prepare_us")),
+        ("unpack", part("unpack_us")),
+        ("engine or interpreter", engine),
+        ("load", waited - engine),
+    ];
     let known: f64 = phases.iter().map(|(_, ms)| ms).sum();
-    phases.push(("first call".to_owned(), (milliseconds(server.first_answer) - known).max(0.0)));
-    phases
+    phases.push(("first call", (milliseconds(server.first_answer) - known).max(0.0)));
+    phases.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect()
+}
+
+/// The middle time of an interpreter with an empty program, in milliseconds.
+///
+/// # Errors
+/// When it does not run.
+pub(crate) fn bare_ms(command: &dyn Fn() -> Command, times: usize) -> Result<f64> {
+    let mut all = Vec::new();
+    for _ in 0..times {
+        let started = Instant::now();
+        let status = command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        ensure!(status.success(), "it ended with {status}");
+        all.push(milliseconds(started.elapsed()));
+    }
+    median(&all).context("it was not started")
 }
 
 /// In milliseconds, with their parts.

@@ -1,5 +1,6 @@
 //! `ignite-bench host`: all contenders, the same load, the same starts.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -46,6 +47,8 @@ pub(crate) struct Results {
     pub(crate) plan: Plan,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) forks: Option<Forks>,
+    /// Interpreters with an empty program: name and milliseconds.
+    pub(crate) bare_ms: Vec<(&'static str, f64)>,
 }
 
 impl Results {
@@ -89,11 +92,13 @@ fn measure(options: &Options, kit: &Kit) -> Result<Results> {
         }
     }
     let times = Times::new(options);
+    let bare_ms = bare_interpreters(kit, times.warm);
     for round in 0..times.warm + times.cold {
         crate::say(&format!("starts, round {} of {}", round + 1, times.warm + times.cold));
         for (outcome, prepared) in present(&mut outcomes, &mut prepared) {
             let cold = round >= times.warm;
-            let result = cold::start(&outcome.contender, prepared, cold);
+            let bare = bare_ms.iter().find(|(name, _)| *name == outcome.contender.name).map(|(_, ms)| *ms);
+            let result = cold::start(&outcome.contender, prepared, cold, bare);
             let starts = if cold { &mut outcome.starts.cold } else { &mut outcome.starts.warm };
             let result = result.map(|start| starts.push(start));
             outcome.note("start", result);
@@ -119,7 +124,7 @@ fn measure(options: &Options, kit: &Kit) -> Result<Results> {
             forks = Some(measure_forks(kit, &outcome.contender, prepared, times));
         }
     }
-    Ok(Results { plan, outcomes, forks })
+    Ok(Results { plan, outcomes, forks, bare_ms })
 }
 
 /// Those that are asked for, installed where that is possible.
@@ -179,6 +184,29 @@ impl Outcome {
             self.missing.get_or_insert_with(|| format!("{what}: {error:#}"));
         }
     }
+}
+
+/// What the interpreters take by themselves, by the names of the contenders that use them.
+fn bare_interpreters(kit: &Kit, times: usize) -> Vec<(&'static str, f64)> {
+    let python = kit.python().and_then(|python| {
+        let bare = || {
+            let mut command = Command::new(&python);
+            command.args(["-I", "-c", "pass"]);
+            command
+        };
+        cold::bare_ms(&bare, times)
+    });
+    let deno = kit.deno().and_then(|deno| {
+        let empty = kit.source("empty.js", "")?;
+        let bare = || {
+            let mut command = Command::new(&deno);
+            command.args(["run", "--quiet", "--no-config"]).arg(&empty).env("DENO_NO_UPDATE_CHECK", "1");
+            command
+        };
+        cold::bare_ms(&bare, times)
+    });
+    // Where there is none, those who need it say so in their own rows.
+    [("Python", python), ("Deno", deno)].into_iter().filter_map(|(name, ms)| Some((name, ms.ok()?))).collect()
 }
 
 fn measure_forks(kit: &Kit, contender: &Contender, prepared: &Prepared, times: Times) -> Forks {

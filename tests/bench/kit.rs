@@ -62,6 +62,14 @@ impl Kit {
             .context("there is no deno; `cargo xtask toolchains` installs it")
     }
 
+    /// Go.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn go(&self) -> Result<PathBuf> {
+        given("IGNITE_GO").into_iter().next().map_or_else(|| self.tool("go"), Ok)
+    }
+
     /// A tool on PATH.
     ///
     /// # Errors

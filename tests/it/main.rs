@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod app;
+mod bench;
 mod behaviour;
 mod dev;
 mod examples;

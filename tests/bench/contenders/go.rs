@@ -39,7 +39,7 @@ fn prepared(version: String, program: PathBuf) -> Result<Prepared> {
 
 /// Builds a program of one source; and the version of Go.
 fn build(kit: &Kit, name: &str, source: &str, module: Option<&str>) -> Result<(PathBuf, String)> {
-    let go = kit.tool("go")?;
+    let go = kit.go()?;
     let line = first_line(&go, &["version"])?;
     let version = line.split_whitespace().nth(2).unwrap_or("go").to_owned();
     let stamp = format!("{version} {module:?}\n{source}");

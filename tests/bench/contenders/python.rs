@@ -91,7 +91,7 @@ fn fdk(kit: &Kit) -> Result<Prepared> {
 }
 
 fn watchdog(kit: &Kit) -> Result<Prepared> {
-    let go = kit.tool("go")?;
+    let go = kit.go()?;
     let folder = kit.once("of-watchdog", WATCHDOG, |folder| {
         run(Command::new(&go).args(["install", WATCHDOG]).env("GOBIN", folder).current_dir(folder))
     })?;

@@ -17,7 +17,7 @@ const FEATURES: &str = "run,serve,compile,cranelift,pooling-allocator,parallel-c
 pub(super) fn contenders() -> Vec<Contender> {
     vec![peer(
         "wasmtime serve",
-        "the wasi:http component of `Wasm (wasi:http)`, compiled ahead of time, a fresh instance per request",
+        "the component of `Wasm (wasi:http)`, compiled ahead of time, a fresh instance per request, `-S cli`",
         wasmtime,
     )]
 }
@@ -43,7 +43,7 @@ fn wasmtime(kit: &Kit) -> Result<Prepared> {
     let command = Box::new(move |place: &Place| {
         let mut command = Command::new(&program);
         command
-            .args(["serve", "--allow-precompiled", "--addr"])
+            .args(["serve", "-S", "cli", "--allow-precompiled", "--addr"])
             .arg(format!("127.0.0.1:{}", place.port))
             .arg(&compiled);
         command

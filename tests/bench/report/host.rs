@@ -138,12 +138,13 @@ fn by_connections(results: &Results, handler: Handler) -> String {
 fn cell(figures: &Figures) -> String {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| microseconds(figures.latency_us(quantile)));
     let errors = if figures.errors > 0 { format!("; **{} wrong**", figures.errors) } else { String::new() };
-    format!("{}; {p50} / {p99} / {p999}; {}{errors}", thousands(figures.throughput()), microseconds(figures.cpu_us()))
+    // Ticks are of 10 ms: of less than ten nothing can be said.
+    let cpu = if figures.cpu_seconds < 0.095 { "–".into() } else { microseconds(figures.cpu_us()) };
+    format!("{}; {p50} / {p99} / {p999}; {cpu}{errors}", thousands(figures.throughput()))
 }
 
 fn missing_row(outcome: &Outcome, columns: usize) -> Vec<String> {
-    let reason = outcome.missing.as_deref().unwrap_or("no right answer");
-    let mut row = vec![outcome.contender.name.to_owned(), format!("missing: {}", short(reason))];
+    let mut row = vec![outcome.contender.name.to_owned(), "missing: see below".to_owned()];
     row.resize(columns, String::new());
     row
 }
@@ -196,10 +197,19 @@ fn phases(results: &Results) -> String {
             table.row(&row);
         }
     }
+    let bare: String = results
+        .bare_ms
+        .iter()
+        .map(|(name, ms)| {
+            format!("- {name} alone, from `exec` to its end with an empty program: {}\n", milliseconds(*ms))
+        })
+        .collect();
     format!(
         "The middle start of each target by phases, as the host's log line `ready` tells them. Process: from `exec` to the host's \
-         first statement. Load: from the executor's start to the handler that can be invoked. First call: what is left until the \
-         answer was read, the pause between two tries of the bench (0.2 ms) in it.\n\n{}\n",
+         own start, listener and folders in it. Engine or interpreter: of a component the engine with its pool; of Python and Deno the bare \
+         interpreter as measured beside, which is a part of what the host waits for. Load: what else lies between the artifact \
+         and a handler that can be invoked. First call: what is left until the answer was read, the pause between two tries of \
+         the bench (0.2 ms) in it.\n\n{}\n{bare}\n",
         table.finish()
     )
 }
@@ -342,17 +352,31 @@ fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// A reason that fits into a cell; paths of this machine are cut to their last part.
+/// A reason that fits into a cell: paths of this machine are cut to their last part, addresses of registries are left out.
 fn short(reason: &str) -> String {
     const LETTERS_MAX: usize = 300;
-    let words = reason.split_whitespace().map(|word| {
+    let words = reason.split_whitespace().filter_map(|word| {
         let bare = word.trim_matches(|letter: char| "`'\"(),:;".contains(letter));
+        if bare.contains("://") {
+            return None;
+        }
         match bare.strip_prefix('/').and_then(|path| path.rsplit('/').next()).filter(|_| bare.matches('/').count() > 2)
         {
-            Some(last) => word.replace(bare, last),
-            None => word.to_owned(),
+            Some(last) => Some(word.replace(bare, last)),
+            None => Some(word.to_owned()),
         }
     });
     let text = words.collect::<Vec<_>>().join(" ");
     if text.chars().count() <= LETTERS_MAX { text } else { text.chars().take(LETTERS_MAX).collect::<String>() + "…" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn reasons_name_no_place_of_this_machine() {
+        assert_eq!(short("`go` failed: reading https://a.b/c/d: 403\nsays it"), "`go` failed: reading 403 says it");
+        assert_eq!(short("could not start `/home/ada/bin/x`"), "could not start `x`");
+    }
 }
