@@ -1,0 +1,6 @@
+//! The control plane on a real store, with stand-ins for builder, agent and gateway.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod apps;
+mod platform;
