@@ -68,7 +68,7 @@ pub(crate) fn start(
     config: &HostConfig,
     logs: Arc<dyn LogSink>,
 ) -> Result<Box<dyn Executor>, ExecutorError> {
-    plan(app, limits, config, logs)?.start(Kit::Nothing)
+    plan(app, limits, config, logs, &Kit::Nothing)?.start(Kit::Nothing)
 }
 
 /// How an app is run.
@@ -100,24 +100,35 @@ impl Plan {
     }
 }
 
-/// Finds what `app` is run by on this machine. Runs nothing of it.
+/// Finds what `app` is run by on this machine, or what is up in `kit` for it. Runs nothing of it.
 pub(crate) fn plan(
     app: &App,
     limits: &Limits,
     config: &HostConfig,
     logs: Arc<dyn LogSink>,
+    kit: &Kit,
 ) -> Result<Plan, ExecutorError> {
     let manifest = &app.manifest;
     if manifest.abi != ignite_core_abi::ABI_VERSION {
         return Err(ExecutorError::Abi { found: manifest.abi, own: ignite_core_abi::ABI_VERSION });
     }
     let unknown = || ExecutorError::Unknown { runtime: manifest.runtime, kind: manifest.kind };
+    let up = match kit {
+        Kit::Worker(worker) => Some(worker.runtime()),
+        Kit::Wasm(_) | Kit::Nothing => None,
+    };
     let runtime = match (manifest.runtime, manifest.kind) {
         (Runtime::Rust | Runtime::Component, ArtifactKind::Component) => {
             return Ok(Plan::Wasm(wasm(app, limits, config, logs)));
         }
-        (Runtime::Python, ArtifactKind::Packed) => python(config)?,
-        (Runtime::Deno, ArtifactKind::Bundle) => deno(config)?,
+        (Runtime::Python, ArtifactKind::Packed) => match up {
+            Some(up @ ProcessRuntime::Python { .. }) => up.clone(),
+            _ => python(config)?,
+        },
+        (Runtime::Deno, ArtifactKind::Bundle) => match up {
+            Some(up @ ProcessRuntime::Deno { .. }) => up.clone(),
+            _ => deno(config)?,
+        },
         (Runtime::Deno, ArtifactKind::Binary) => ProcessRuntime::BinaryBySocket,
         (Runtime::Go | Runtime::Rust, ArtifactKind::Binary) => ProcessRuntime::Binary,
         _ => return Err(unknown()),

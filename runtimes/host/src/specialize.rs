@@ -163,7 +163,7 @@ async fn run(shared: &Arc<Shared>, body: &[u8], begun: Instant) -> Result<Specia
     };
     let opened = begun.elapsed();
     let (origin, limits) = (app.origin.word(), config.limits.resolve(&app.manifest.limits));
-    let (plan, cold_because) = match executors::plan(&app, &limits, &config, Arc::clone(&shared.logs) as _) {
+    let (plan, cold_because) = match executors::plan(&app, &limits, &config, Arc::clone(&shared.logs) as _, &kit) {
         Ok(plan) => {
             let unfit = plan.unfit(&kit);
             (plan, unfit)

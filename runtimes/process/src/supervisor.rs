@@ -1,8 +1,8 @@
 //! Keeps the processes there should be: one worker always, more while executions wait, none after the end.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ignite_runtimes_executor::Health;
@@ -50,7 +50,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut events: mpsc::UnboundedRe
         backoff: Backoff::default(),
         not_before: None,
         look_again: None,
-        eager_max: WORKERS_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
+        eager_max: WORKERS_PER_CORE * cores(),
         probation_ends: None,
         failed: None,
         stopping: false,
@@ -68,6 +68,12 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut events: mpsc::UnboundedRe
         }
         supervisor.step();
     }
+}
+
+/// Cores this process may use, as they were when somebody first asked.
+pub(crate) fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *CORES
 }
 
 async fn until(moment: Option<Instant>) {

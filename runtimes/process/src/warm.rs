@@ -20,6 +20,7 @@ use crate::config::{ProcessConfig, ProcessRuntime};
 use crate::launch::{self, Started};
 use crate::orphans::Orphans;
 use crate::starter;
+use crate::supervisor;
 
 /// Longest first line of a warm worker, in bytes.
 const UP_BYTES_MAX: u64 = 64 * 1024;
@@ -75,6 +76,7 @@ pub struct WarmWorker {
     pub(crate) started: Started,
     pub(crate) orphans: Orphans,
     control: UnixStream,
+    runtime: ProcessRuntime,
     /// What the process was started for.
     memory_mb: u32,
     /// Top-level modules that are imported already; only Python says any.
@@ -103,15 +105,17 @@ impl WarmWorker {
     /// # Errors
     /// When the runtime has no such worker, or it does not come up in time.
     pub async fn start(runtime: ProcessRuntime, limits: &Limits) -> Result<Self, WarmError> {
+        // Asking takes a while, and what starts with this worker asks.
+        let _ = supervisor::cores();
         // As `ProcessExecutor::start` does, which comes too late for this process.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let orphans = Orphans::new();
         let mark = orphans.mark().to_owned();
-        let memory_mb = limits.memory_mb;
+        let (memory_mb, program) = (limits.memory_mb, runtime.clone());
         let handle = tokio::runtime::Handle::current();
         let (started, control) = starter::run(move || {
             let _runtime = handle.enter();
-            launch::start_warm(&runtime, memory_mb, &mark)
+            launch::start_warm(&program, memory_mb, &mark)
         })
         .await
         .map_err(|error| {
@@ -136,11 +140,18 @@ impl WarmWorker {
         };
         match serde_json::from_str::<Up>(&line) {
             Ok(Up { modules }) => {
-                Ok(Self { started, orphans, control, memory_mb, modules: modules.into_iter().collect() })
+                let modules = modules.into_iter().collect();
+                Ok(Self { started, orphans, control, runtime, memory_mb, modules })
             }
             Err(_) if line.is_empty() => Err(WarmError::NotUp(last_words(&started).await)),
             Err(error) => Err(WarmError::NotUp(error.to_string())),
         }
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn runtime(&self) -> &ProcessRuntime {
+        &self.runtime
     }
 
     /// The process id.
