@@ -77,8 +77,7 @@ fn forget(path: &Path) {
             }
         }
     } else if let Ok(file) = File::open(path) {
-        // Pages that are not written back cannot be dropped. What fails leaves a file warm.
-        let _ = file.sync_data();
+        // Pages that are not written back stay; nothing here was written lately. What fails leaves a file warm.
         let _ = fadvise(&file, 0, None, Advice::DontNeed);
     }
 }

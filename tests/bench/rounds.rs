@@ -39,8 +39,8 @@ impl Plan {
         let unit = Duration::from_millis(if options.quick { 20 } else { 100 });
         let time = |handler, connections| match (handler, connections) {
             STEERED_BY => unit * 15,
-            (Handler::Hello, _) => unit * 7,
-            _ => unit * 4,
+            (Handler::Hello, _) => unit * 6,
+            _ => unit * 3,
         };
         let handlers = [Handler::Hello, Handler::Echo, Handler::Wait];
         let cells = handlers.into_iter().flat_map(|handler| {

@@ -106,7 +106,9 @@ impl Workspace {
             }
             run(clean, CLEAN_MAX)?;
             // Small, and all of it is made from the checkout.
-            for folder in ["examples", "components", "demo", "fuzz"].map(|name| self.target.join(name)) {
+            for folder in
+                ["examples", "components", "bench-component", "demo", "fuzz"].map(|name| self.target.join(name))
+            {
                 if folder.exists() {
                     std::fs::remove_dir_all(&folder)
                         .with_context(|| format!("could not remove {}", folder.display()))?;
