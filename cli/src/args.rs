@@ -51,6 +51,8 @@ pub enum Command {
     Dev(DevArgs),
     /// Call a function
     Invoke(InvokeArgs),
+    /// Compile again what an artifact was made of, and compare
+    Verify(VerifyArgs),
     /// Check the toolchains on this machine
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -109,6 +111,9 @@ pub struct CompileArgs {
     /// Choose the archive's compression
     #[arg(long, value_enum, default_value_t = Format::TarZst)]
     pub format: Format,
+    /// Write the bill of materials to this file, in CycloneDX 1.6
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
     /// What to build
     #[command(flatten)]
     pub build: BuildArgs,
@@ -174,6 +179,19 @@ pub struct InvokeArgs {
     /// Give up after this many seconds
     #[arg(long, default_value_t = 300)]
     pub timeout_secs: u64,
+}
+
+/// `ignite verify`
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Verify this artifact
+    pub artifact: PathBuf,
+    /// Compile the source in this folder
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Go on where this machine cannot hold in the code it compiles; only for code you trust with everything you have
+    #[arg(long)]
+    pub allow_unsandboxed: bool,
 }
 
 /// `ignite doctor`

@@ -92,7 +92,7 @@ pub(crate) fn compile(
 }
 
 /// What the tool said stands above already where its lines were shown.
-fn failed(error: &CompileError, lines_were_shown: bool) -> CliError {
+pub(crate) fn failed(error: &CompileError, lines_were_shown: bool) -> CliError {
     let exit = match error {
         CompileError::NoSource { .. } | CompileError::Output { .. } => Exit::InvalidArgument,
         CompileError::Tool(_) => Exit::Unavailable,

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ignite_compiler_builder::Compiled;
-use ignite_core_artifact::Compression;
+use ignite_core_artifact::provenance::read_provenance;
+use ignite_core_artifact::{Compression, ReadLimits, cyclonedx};
 use serde::Serialize;
 
 use crate::args::{CompileArgs, Format};
@@ -26,8 +27,23 @@ pub(crate) fn run(args: &CompileArgs, settings: &Settings, ui: &mut Ui) -> Resul
         None => default_out(&args.dir, args.format)?,
     };
     let compiled = project::compile(&project::builder(settings), &args.dir, &out, &wanted, ui)?;
+    if let Some(sbom) = &args.sbom {
+        write_sbom(&compiled, sbom)?;
+    }
     ui.result(&Report::of(&compiled), Report::draw)?;
     Ok(Exit::Done)
+}
+
+/// Writes the bill of materials: of the artifact itself, so that a kept one has the same as a fresh one.
+fn write_sbom(compiled: &Compiled, sbom: &Path) -> Result<(), CliError> {
+    let failed = |exit, error: &dyn std::error::Error| {
+        CliError::new(exit, format!("could not write the bill of materials to {}", sbom.display())).caused_by(error)
+    };
+    let file = std::fs::File::open(&compiled.artifact).map_err(|error| failed(Exit::Internal, &error))?;
+    let (artifact, provenance) = read_provenance(&mut std::io::BufReader::new(file), &ReadLimits::default())
+        .map_err(|error| failed(Exit::Internal, &error))?;
+    let text = cyclonedx(artifact.digest, &artifact.manifest, &provenance);
+    std::fs::write(sbom, text).map_err(|error| failed(Exit::InvalidArgument, &error))
 }
 
 fn default_out(source: &Path, format: Format) -> Result<PathBuf, CliError> {
@@ -61,6 +77,8 @@ struct Report {
     kind: String,
     elapsed_ms: u128,
     cached: Vec<String>,
+    /// Which part came from where.
+    origins: Vec<String>,
     log: PathBuf,
 }
 
@@ -75,6 +93,7 @@ impl Report {
             kind: compiled.manifest.kind.to_string(),
             elapsed_ms: compiled.elapsed.as_millis(),
             cached: compiled.cached.clone(),
+            origins: compiled.origins.iter().map(ToString::to_string).collect(),
             log: compiled.log.clone(),
         }
     }

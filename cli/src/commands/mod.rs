@@ -7,6 +7,7 @@ mod doctor;
 mod invoke;
 mod new;
 mod run;
+mod verify;
 
 use crate::args::Command;
 use crate::exit::{CliError, Exit};
@@ -19,6 +20,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, ui: &mut Ui) -> Re
         Command::Compile(args) => compile::run(&args, settings, ui),
         Command::Run(args) => run::run(&args, settings, ui),
         Command::Dev(args) => dev::run(&args, settings, ui),
+        Command::Verify(args) => verify::run(&args, settings, ui),
         Command::Doctor(args) => doctor::run(&args, settings, ui),
         Command::Invoke(args) => invoke::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

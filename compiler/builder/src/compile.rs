@@ -10,10 +10,12 @@ use std::time::Instant;
 use ignite_compiler_plan::{KeyBuilder, Mistake, Patterns, Plan, SourceTree, plan};
 use ignite_compiler_sandbox::Stream;
 use ignite_core_artifact::ManifestHead;
+use ignite_core_artifact::provenance::{PROVENANCE_NAME, SourceEntry, UsedTool};
 use ignite_core_model::toolchain::Tool;
 use ignite_core_model::{Digest, Runtime};
 
-use crate::cache::{Cache, CacheLimits, Stored, Wait};
+use crate::attest;
+use crate::cache::{Cache, CacheLimits, Fresh, Stored, Wait};
 use crate::error::CompileError;
 use crate::identity::Identities;
 use crate::language::{self, Context, PackedFile, Payload};
@@ -38,6 +40,17 @@ pub struct BuilderConfig {
     pub env: Env,
     /// How large an author's folder may be.
     pub limits: SourceLimits,
+}
+
+/// What a compile would work with.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The digest of the sources.
+    pub source: Digest,
+    /// The source files; empty where they are too many to list.
+    pub sources: Vec<SourceEntry>,
+    /// The tools that would run.
+    pub tools: Vec<UsedTool>,
 }
 
 /// Compiles. It can be shared between threads; compiles of one folder wait for each other.
@@ -130,6 +143,7 @@ impl Builder {
         };
         let mut payload = language::build(&context, &mut session)?;
         add_included(&mut payload, &settings.patterns, &source.root, &tree, plan.runtime);
+        let _said = self.attest(&plan, request.quick, &tree, &tools, &mut payload)?;
         let head = head(&plan, settings, &tools, &mut payload);
         let (fresh, written) = pack(&self.cache, head, &payload.files, request.compression)?;
         drop(payload);
@@ -143,6 +157,42 @@ impl Builder {
         })?;
         session.came_from(Origin { part: Part::Artifact, whence: Whence::Made, detail: String::new() });
         Ok(compiled(request, stored, started, session.finish()))
+    }
+
+    /// Looks at what a compile would work with, and runs nothing but the tools' own word of their versions.
+    ///
+    /// # Errors
+    /// What [`Builder::compile`] would find before it runs a tool.
+    pub fn inspect(&self, request: &CompileRequest) -> Result<Inspected, CompileError> {
+        let source = Source::open(request, &self.cache)?;
+        let settings = Settings::read(source.manifest.as_deref(), request)?;
+        let tree = source.tree(&settings.patterns, &self.limits)?;
+        let plan = plan(&tree, &settings.wishes)?;
+        let tools = language::tools(&plan, &tree, &self.tools)?;
+        Ok(Inspected {
+            source: plan.source,
+            sources: attest::sources(&tree),
+            tools: attest::used_tools(&tools, &self.identities, &self.tools),
+        })
+    }
+
+    /// Adds to the payload the file that says what went into it; the file is gone when what is returned is dropped.
+    fn attest(
+        &self,
+        plan: &Plan,
+        quick: bool,
+        tree: &SourceTree,
+        tools: &[FoundTool],
+        payload: &mut Payload,
+    ) -> Result<Fresh, CompileError> {
+        let fresh = self.cache.fresh()?;
+        let content = fresh.path().join("provenance.json");
+        let failed = |cause| CompileError::Cache { path: content.clone(), cause };
+        let used = attest::used_tools(tools, &self.identities, &self.tools);
+        let bytes = attest::provenance(plan, quick, tree, used, payload).to_bytes();
+        fs::write(&content, bytes.map_err(std::io::Error::other).map_err(failed)?).map_err(failed)?;
+        payload.files.push(PackedFile { path: PROVENANCE_NAME.to_owned(), content, executable: false });
+        Ok(fresh)
     }
 
     /// Of everything that decides what comes out; computed without running a tool.

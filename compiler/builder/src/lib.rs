@@ -3,6 +3,7 @@
 //! It does not know who asked, and writes nowhere but to the output path and its cache. An author's folder is read once;
 //! tools work on a copy of it. Begin with [`Builder`] and [`CompileRequest`].
 
+mod attest;
 mod cache;
 mod compile;
 mod digest;
@@ -11,6 +12,7 @@ mod identity;
 mod language;
 mod origin;
 mod pack;
+mod packages;
 mod request;
 mod scan;
 mod sdk;
@@ -21,7 +23,7 @@ mod stage;
 mod tools;
 
 pub use cache::{Bound, CacheLimits};
-pub use compile::{Builder, BuilderConfig, Env};
+pub use compile::{Builder, BuilderConfig, Env, Inspected};
 pub use error::CompileError;
 pub use ignite_compiler_sandbox::{Cancel, Stream};
 pub use origin::{Origin, Part, Whence};

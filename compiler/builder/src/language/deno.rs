@@ -10,6 +10,7 @@ use ignite_core_model::toolchain::Tool;
 use super::{Context, PackedFile, Payload};
 use crate::cache::made;
 use crate::error::CompileError;
+use crate::packages::LockText;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -45,7 +46,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     }
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable };
     let locked = std::fs::read_to_string(app.join("deno.lock")).unwrap_or_default();
-    Ok(Payload { files: vec![file], dependencies: dependencies(&locked), locks: vec![lock] })
+    let dependencies = dependencies(&locked);
+    Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Deno(locked)), locks: vec![lock] })
 }
 
 /// The packages of a lock file. A key is a name, `@`, a version, and after `_` the versions of peers.

@@ -7,6 +7,7 @@ use ignite_core_model::toolchain::Tool;
 use super::{Context, PackedFile, Payload};
 use crate::cache::made;
 use crate::error::CompileError;
+use crate::packages::LockText;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -74,7 +75,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
 
     let sums = std::fs::read_to_string(app.join("go.sum")).unwrap_or_default();
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable: true };
-    Ok(Payload { files: vec![file], dependencies: dependencies(&sums), locks: vec![lock] })
+    let dependencies = dependencies(&sums);
+    Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Go(sums)), locks: vec![lock] })
 }
 
 fn hint(lines: &[String]) -> Option<String> {

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::compile::Env;
 use crate::error::CompileError;
 use crate::identity::Identities;
+use crate::packages::LockText;
 use crate::session::Session;
 use crate::tools::{FoundTool, Tools};
 
@@ -44,6 +45,8 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Payload {
     pub(crate) files: Vec<PackedFile>,
     pub(crate) dependencies: Vec<Dependency>,
+    /// Where a tool wrote down what the app depends on.
+    pub(crate) lock_text: Option<LockText>,
     /// Held until the files are packed, since another compile may change them.
     pub(crate) locks: Vec<crate::cache::Lock>,
 }

@@ -18,6 +18,7 @@ use ignite_core_model::toolchain::Tool;
 use super::{Context, PackedFile, Payload};
 use crate::cache::{kind, made};
 use crate::error::CompileError;
+use crate::packages::LockText;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -87,7 +88,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         content,
         executable: context.plan.target == Target::Native,
     };
-    Ok(Payload { files: vec![file], dependencies: dependencies(&locked), locks: vec![lock] })
+    let dependencies = dependencies(&locked);
+    Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Cargo(locked)), locks: vec![lock] })
 }
 
 /// The build, of the app or of a skeleton of it: what decides how dependencies are compiled is the same.

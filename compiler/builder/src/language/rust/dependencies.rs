@@ -68,6 +68,11 @@ impl Wanted<'_> {
             session.came_from(told(Whence::Made, "--no-cache"));
             return Ok(());
         }
+        if cargo.seen(work) == work {
+            // Paths are part of what Cargo knows a crate by, and without a sandbox every copy has another.
+            session.came_from(told(Whence::Kept, "compiled with the app: shared only where there is a sandbox"));
+            return Ok(());
+        }
         let app = work.join("app");
         let Some(skeleton) = Skeleton::of(&app, &cargo.seen(&app), self.metadata, self.package, self.kind) else {
             session.came_from(told(Whence::Kept, "compiled with the app: they are replaced by files of its own"));
