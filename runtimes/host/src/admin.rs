@@ -165,7 +165,13 @@ fn metrics(shared: &Shared) -> Response<ResponseBody> {
         ("log_lines_dropped", "Log lines dropped because they were too many", shared.logs.dropped() as f64),
     ];
     figures.extend(serving.executor.gauges());
-    let mut response = Response::new(ResponseBody::full(shared.metrics.page(&figures).into()));
+    let mut page = String::new();
+    if let Some(multi) = &shared.multi {
+        figures.extend(multi.gauges());
+        page = multi.figures();
+    }
+    page.push_str(&shared.metrics.page(&figures));
+    let mut response = Response::new(ResponseBody::full(page.into()));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),

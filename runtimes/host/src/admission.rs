@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::errors::HostError;
 use crate::metrics::Metrics;
+use crate::multi::Gate;
 
 /// The slots of one app version and the queue before them.
 pub(crate) struct Admission {
@@ -19,6 +20,8 @@ pub(crate) struct Admission {
     max_concurrency: u32,
     queue_max: u32,
     queue_timeout: Duration,
+    /// Where the host has many apps: the places for all of them, and the number of this one.
+    gate: Option<(Arc<Gate>, u64)>,
 }
 
 impl Admission {
@@ -29,11 +32,29 @@ impl Admission {
             max_concurrency: limits.max_concurrency,
             queue_max: limits.queue_max,
             queue_timeout: limits.queue_timeout,
+            gate: None,
         }
+    }
+
+    /// The same for app number `app` of many, which takes turns with the others for the places of `gate`.
+    pub(crate) fn behind(self, gate: Arc<Gate>, app: u64) -> Self {
+        Self { gate: Some((gate, app)), ..self }
     }
 
     /// A slot, at once or after waiting in the queue, but never beyond `deadline`.
     pub(crate) async fn admit(&self, deadline: Instant, metrics: &Metrics) -> Result<Slot, HostError> {
+        let since = Instant::now();
+        let slot = self.admit_to_app(deadline, metrics).await?;
+        let Some((gate, app)) = &self.gate else { return Ok(slot) };
+        // The app's own queue bounds how many of it come here, and both waits have one limit.
+        let patience = deadline.min(since + self.queue_timeout);
+        match tokio::time::timeout_at(patience, gate.enter(*app)).await {
+            Ok(pass) => Ok(Slot::new((slot, pass))),
+            Err(_) => Err(HostError::QueueTimeout { queue_timeout_ms: since.elapsed().as_millis() }),
+        }
+    }
+
+    async fn admit_to_app(&self, deadline: Instant, metrics: &Metrics) -> Result<Slot, HostError> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(Slot::new(permit));
         }

@@ -11,6 +11,7 @@ use ignite_core_model::{FunctionId, OrganizationId};
 use crate::artifact::ArtifactSource;
 use crate::config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
 use crate::env::LimitOverrides;
+use crate::multi::MultiLimits;
 use crate::warm::WarmRuntime;
 
 /// Variables with this prefix become the app's environment, without it.
@@ -21,11 +22,20 @@ const APP_ENV_PREFIX: &str = "IGNITE_ENV_";
 #[command(name = "ignite-host", version)]
 struct Args {
     /// Serve this artifact: a file, a folder it was unpacked to, or URL#sha256=HEX
-    #[arg(long, env = "IGNITE_ARTIFACT", required_unless_present = "warm", conflicts_with = "warm")]
+    #[arg(long, env = "IGNITE_ARTIFACT", required_unless_present_any = ["warm", "multi"], conflicts_with_all = ["warm", "multi"])]
     artifact: Option<ArtifactSource>,
     /// Start without code and wait for an app of this runtime: python, go, rust, deno or wasm
     #[arg(long, env = "IGNITE_WARM", value_name = "RUNTIME")]
     warm: Option<WarmRuntime>,
+    /// Serve many WebAssembly apps by hostname: a folder with one artifact for each, named by its label
+    #[arg(long, env = "IGNITE_MULTI", value_name = "DIR", conflicts_with = "warm")]
+    multi: Option<PathBuf>,
+    /// Keep at most so many of many apps loaded
+    #[arg(long, env = "IGNITE_MULTI_LOADED_MAX", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    multi_loaded_max: u32,
+    /// Run at most so many executions of many apps together at once
+    #[arg(long, env = "IGNITE_MULTI_CONCURRENCY", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    multi_concurrency: u32,
     /// Listen on this port; 0 takes any
     #[arg(long, env = "PORT", default_value_t = 8080)]
     port: u16,
@@ -124,11 +134,13 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         faults.push(fault);
         AdminListen::Off
     });
-    let serves = match (args.artifact, args.warm) {
-        (_, Some(runtime)) => Some(Serves::Warm(runtime)),
-        (Some(artifact), None) => Some(Serves::Artifact(artifact)),
-        (None, None) => {
-            faults.push("there is nothing to serve: give --artifact or --warm".to_owned());
+    let many = MultiLimits { loaded_max: args.multi_loaded_max, max_concurrency: args.multi_concurrency };
+    let serves = match (args.artifact, args.warm, args.multi) {
+        (_, _, Some(dir)) => Some(Serves::Multi(dir, many)),
+        (_, Some(runtime), None) => Some(Serves::Warm(runtime)),
+        (Some(artifact), None, None) => Some(Serves::Artifact(artifact)),
+        (None, None, None) => {
+            faults.push("there is nothing to serve: give --artifact, --warm or --multi".to_owned());
             None
         }
     };

@@ -9,6 +9,7 @@ use ignite_core_model::{FunctionId, OrganizationId};
 
 use crate::artifact::ArtifactSource;
 use crate::env::LimitOverrides;
+use crate::multi::MultiLimits;
 use crate::warm::WarmRuntime;
 
 /// What a host serves and how.
@@ -51,6 +52,8 @@ pub enum Serves {
     Artifact(ArtifactSource),
     /// Nothing, until it is specialised on the admin socket. See `docs/reference/warm.md`.
     Warm(WarmRuntime),
+    /// The apps of a folder, by hostname. See `docs/reference/multi.md`.
+    Multi(PathBuf, MultiLimits),
 }
 
 /// Where the interpreters of packed and bundled apps may be, the surest place first. The first that answers with a version

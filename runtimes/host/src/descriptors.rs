@@ -24,13 +24,14 @@ pub(crate) fn raise() {
 }
 
 /// Connections that may be open at once: as the limits say, as long as enough descriptors are left.
-pub(crate) fn connections_max(limits: &Limits) -> u32 {
-    within(getrlimit(Resource::Nofile).current, limits)
+/// `apps` is what a host of many apps needs for them; any other host needs some for each worker.
+pub(crate) fn connections_max(limits: &Limits, apps: Option<u64>) -> u32 {
+    within(getrlimit(Resource::Nofile).current, limits, apps)
 }
 
-fn within(descriptors: Option<u64>, limits: &Limits) -> u32 {
+fn within(descriptors: Option<u64>, limits: &Limits, apps: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else { return limits.connections_max };
-    let kept = OWN + PER_WORKER * u64::from(limits.max_concurrency);
+    let kept = OWN + apps.unwrap_or(PER_WORKER * u64::from(limits.max_concurrency));
     // Where that leaves less than half, workers and callers share alike.
     let left = descriptors.saturating_sub(kept).max(descriptors / 2).max(CONNECTIONS_MIN);
     u32::try_from(left).unwrap_or(u32::MAX).min(limits.connections_max)
@@ -43,11 +44,12 @@ mod tests {
     #[test]
     fn connections_leave_enough_for_all_else() {
         let limits = Limits { connections_max: 4096, max_concurrency: 16, ..Limits::default() };
-        let connections = |descriptors| within(descriptors, &limits);
+        let connections = |descriptors| within(descriptors, &limits, None);
         assert_eq!(connections(None), 4096);
         assert_eq!(connections(Some(1 << 20)), 4096);
         assert_eq!(connections(Some(1024)), 1024 - 48 - 96);
         assert_eq!(connections(Some(256)), 128);
         assert_eq!(connections(Some(4)), 8);
+        assert_eq!(within(Some(1024), &limits, Some(300)), 1024 - 48 - 300);
     }
 }

@@ -6,6 +6,9 @@ use ignite_runtimes_executor::InvokeError;
 /// An answer that is not the function's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
+    /// No app is served under the hostname of the request.
+    #[error("no app is served under this hostname")]
+    UnknownHost,
     /// The request's body is too long.
     #[error("the payload exceeds the limit of {payload_bytes_max} bytes")]
     PayloadTooLarge {
@@ -74,6 +77,7 @@ impl HostError {
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
+            Self::UnknownHost => "unknown_host",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::HeadersTooLarge { .. } => "headers_too_large",
             Self::PayloadTimeout { .. } => "payload_timeout",
@@ -96,6 +100,7 @@ impl HostError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::UnknownHost => StatusCode::NOT_FOUND,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::PayloadTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -152,7 +157,7 @@ mod tests {
     type ErrorRow = (fn() -> HostError, &'static str);
 
     /// One of each, for the page in the reference and the test that draws it.
-    const HOST_ERRORS: [ErrorRow; 15] = [
+    const HOST_ERRORS: [ErrorRow; 16] = [
         (
             || HostError::InvalidHeader {
                 name: "x-ignite-timeout-ms",
@@ -163,6 +168,10 @@ mod tests {
         (
             || HostError::PayloadBroken("connection reset".into()),
             "The caller ended the payload before its announced length.",
+        ),
+        (
+            || HostError::UnknownHost,
+            "A host of many apps has none of that name: the first label of the hostname is the app's.",
         ),
         (|| HostError::PayloadTimeout { body_idle_ms: 10_000 }, "Send the payload without long pauses."),
         (

@@ -25,6 +25,7 @@ use crate::executors::{self, ExecutorError};
 use crate::listen::listen;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::multi::{Multi, NoSingleApp};
 use crate::phases::Phases;
 use crate::respond;
 use crate::serve;
@@ -52,6 +53,12 @@ pub enum StartError {
     /// The app cannot be run here.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    /// There is no folder of apps.
+    #[error("{} is no folder of artifacts", .0.display())]
+    NoFolder(PathBuf),
+    /// The WebAssembly engine does not start on this machine.
+    #[error("could not start the engine for many apps")]
+    Engine(#[source] ignite_runtimes_wasm::WasmError),
     /// The code does not load.
     #[error("the handler could not be loaded: {0}")]
     Load(String),
@@ -83,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) apps: Option<Apps>,
     /// One for each connection to the admin listener.
     pub(crate) admin_places: Arc<Semaphore>,
+    /// The apps of a host of many.
+    pub(crate) multi: Option<Arc<Multi>>,
     draining: AtomicBool,
 }
 
@@ -96,7 +105,11 @@ impl Shared {
     }
 
     pub(crate) fn health(&self) -> Health {
-        if self.draining.load(Ordering::Acquire) { Health::Draining } else { self.serving.load().executor.health() }
+        match &self.multi {
+            _ if self.draining.load(Ordering::Acquire) => Health::Draining,
+            Some(multi) => multi.health(),
+            None => self.serving.load().executor.health(),
+        }
     }
 }
 
@@ -120,7 +133,7 @@ pub struct Host {
     accepting: JoinHandle<()>,
     admin: Option<JoinHandle<()>>,
     admin_at: Option<String>,
-    /// Brings a warm host up, and watches what is up.
+    /// Brings a warm host up, and watches what is up; watches the folder of a host of many apps.
     warming: Option<JoinHandle<()>>,
     /// Tells of the end of the start.
     ready: Option<JoinHandle<()>>,
@@ -150,10 +163,18 @@ impl Host {
             limits.log_lines_per_second,
         ));
         let apps = Apps::open(&config.cache_dir.join("apps"));
+        let mut multi = None;
         phases.mark("prepare");
         let (serving, warm) = match &config.serves {
             Serves::Artifact(source) => {
                 (open(source, &config, work_dir.path(), apps.as_ref(), &logs, &mut phases).await?, None)
+            }
+            Serves::Multi(dir, bounds) => {
+                if !dir.is_dir() {
+                    return Err(StartError::NoFolder(dir.clone()));
+                }
+                multi = Some(Multi::new(dir, *bounds, &config, work_dir.path(), &logs).map_err(StartError::Engine)?);
+                (Serving::new(Box::new(NoSingleApp), limits.clone(), false, identity(&config), None), None)
             }
             Serves::Warm(runtime) => {
                 let warm = Arc::new(Warm::new(*runtime));
@@ -169,6 +190,7 @@ impl Host {
             work_dir: work_dir.path().to_owned(),
             apps,
             admin_places: Arc::new(Semaphore::new(admin::CONNECTIONS_MAX as usize)),
+            multi,
             draining: AtomicBool::new(false),
             config,
         });
@@ -179,8 +201,13 @@ impl Host {
         let (stopping, stop) = watch::channel(false);
         let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stop));
         shared.logs.host("info", "listening", &json!({ "address": address.to_string(), "admin": admin_at }));
-        let ready = shared.warm.is_none().then(|| tokio::spawn(tell_ready(Arc::clone(&shared), phases)));
-        let warming = shared.warm.clone().map(|warm| tokio::spawn(come_up(Arc::clone(&shared), warm, limits)));
+        let one_app = shared.warm.is_none() && shared.multi.is_none();
+        let ready = one_app.then(|| tokio::spawn(tell_ready(Arc::clone(&shared), phases)));
+        let warming = match (&shared.warm, &shared.multi) {
+            (Some(warm), _) => Some(tokio::spawn(come_up(Arc::clone(&shared), Arc::clone(warm), limits))),
+            (None, Some(multi)) => Some(multi.watch()),
+            (None, None) => None,
+        };
         Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, ready, work_dir })
     }
 
@@ -247,12 +274,16 @@ impl Host {
         let serving = self.shared.serving.load_full();
         let deadline = Instant::now() + serving.limits.drain_timeout;
         self.shared.draining.store(true, Ordering::Release);
-        self.shared.logs.host("info", "draining", &json!({ "requests": serving.requests() }));
+        let requests = self.shared.multi.as_ref().map_or_else(|| serving.requests(), |multi| multi.requests());
+        self.shared.logs.host("info", "draining", &json!({ "requests": requests }));
         self.stopping.send_replace(true);
         let _ = (&mut self.accepting).await;
         // Each connection holds a receiver while it lives.
         let connections_closed = tokio::time::timeout_at(deadline, self.stopping.closed()).await.is_ok();
         serving.drain(deadline).await;
+        if let Some(multi) = &self.shared.multi {
+            multi.drain(deadline).await;
+        }
         let ended = if connections_closed { Ended::Drained } else { Ended::WorkLost };
         self.shared.logs.host("info", "ended", &json!({ "work_lost": ended == Ended::WorkLost }));
         let logs = Arc::clone(&self.shared.logs);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use ignite_core_model::ExecutionId;
+use ignite_core_model::{ExecutionId, FunctionId};
 use ignite_runtimes_executor::{LogLine, LogSink, LogSource};
 
 use crate::config::LogFormat;
@@ -55,13 +55,19 @@ impl Logs {
     /// A line of the host itself. `fields` are members of a JSON object.
     pub(crate) fn host(&self, level: &'static str, message: &str, fields: &serde_json::Value) {
         let fields = if fields.is_null() { String::new() } else { fields.to_string() };
-        self.send(&LogLine { source: LogSource::Host, level, execution_id: None, message, fields: &fields });
+        self.send(&LogLine { source: LogSource::Host, level, execution_id: None, message, fields: &fields }, None);
     }
 
-    /// A line of the host itself about one execution.
-    pub(crate) fn about(&self, level: &'static str, execution_id: ExecutionId, message: &str) {
+    /// A line of the host itself about one execution; `function` is named where the host has many.
+    pub(crate) fn about(
+        &self,
+        level: &'static str,
+        function: Option<&FunctionId>,
+        execution_id: ExecutionId,
+        message: &str,
+    ) {
         let execution_id = Some(execution_id);
-        self.send(&LogLine { source: LogSource::Host, level, execution_id, message, fields: "" });
+        self.send(&LogLine { source: LogSource::Host, level, execution_id, message, fields: "" }, function);
     }
 
     /// Lines that were dropped because they were too many.
@@ -77,22 +83,25 @@ impl Logs {
         }
     }
 
-    fn send(&self, line: &LogLine<'_>) {
+    fn send(&self, line: &LogLine<'_>, function: Option<&FunctionId>) {
         let text = match self.format {
-            LogFormat::Json => self.json(line),
-            LogFormat::Text => self.text(line),
+            LogFormat::Json => self.json(line, function),
+            LogFormat::Text => self.text(line, function),
         };
         if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(text)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn json(&self, line: &LogLine<'_>) -> Vec<u8> {
+    fn json(&self, line: &LogLine<'_>, function: Option<&FunctionId>) -> Vec<u8> {
         let mut out = Vec::with_capacity(160 + line.message.len() + line.fields.len());
         let time = humantime::format_rfc3339_millis(SystemTime::now());
         // Writing into a vector cannot fail.
         let _ = write!(out, r#"{{"time":"{time}","level":"{}","stream":"{}""#, line.level, stream(line.source));
         member(&mut out, "instance", &self.instance);
+        if let Some(function) = function {
+            member(&mut out, "function_id", function.as_str());
+        }
         if let Some(id) = line.execution_id {
             let _ = write!(out, r#","execution_id":"{id}""#);
         }
@@ -102,11 +111,12 @@ impl Logs {
         out
     }
 
-    fn text(&self, line: &LogLine<'_>) -> Vec<u8> {
-        let mut text = match line.source {
-            LogSource::Stdout => String::new(),
-            _ => format!("{} ", line.level),
-        };
+    fn text(&self, line: &LogLine<'_>, function: Option<&FunctionId>) -> Vec<u8> {
+        let mut text = function.map(|function| format!("{function}: ")).unwrap_or_default();
+        if line.source != LogSource::Stdout {
+            text.push_str(line.level);
+            text.push(' ');
+        }
         text.push_str(&self.cut(line.message));
         if !line.fields.is_empty() {
             text.push(' ');
@@ -125,24 +135,46 @@ impl Logs {
         format!("{}… ({} bytes cut)", &message[..end], message.len() - end).into()
     }
 
-    /// Whether this line is within the rate limit.
-    fn within_rate(&self) -> bool {
+    /// Whether one more line is within the rate limit that `window` keeps.
+    fn within_rate(&self, window: &AtomicU64) -> bool {
         let second = self.started.elapsed().as_secs() & u64::from(u32::MAX);
         let count = |window: u64| {
             let seen = if window >> 32 == second { window & u64::from(u32::MAX) } else { 0 };
             (seen < self.per_second_max).then_some((second << 32) | (seen + 1))
         };
-        self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
+        window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok()
     }
 }
 
 impl LogSink for Logs {
     fn line(&self, line: LogLine<'_>) {
         // The function's own lines are limited in rate, the host's are few.
-        if line.source == LogSource::Host || self.within_rate() {
-            self.send(&line);
+        if line.source == LogSource::Host || self.within_rate(&self.window) {
+            self.send(&line, None);
         } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The lines of one app of many. Each names its app, and each app has the rate limit for itself: what one prints costs no
+/// line of another.
+pub(crate) struct AppLogs {
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) function: FunctionId,
+    /// As in [`Logs`].
+    pub(crate) window: AtomicU64,
+    /// Counts lines that were too many.
+    pub(crate) counts: Arc<crate::multi::Counts>,
+}
+
+impl LogSink for AppLogs {
+    fn line(&self, line: LogLine<'_>) {
+        if line.source == LogSource::Host || self.logs.within_rate(&self.window) {
+            self.logs.send(&line, Some(&self.function));
+        } else {
+            self.counts.lines_dropped.fetch_add(1, Ordering::Relaxed);
+            self.logs.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -163,7 +195,7 @@ fn member(out: &mut Vec<u8>, name: &str, text: &str) {
 
 /// Names the host itself writes; a field of the same name stands below `fields` instead, so that no record can pretend
 /// to be another's.
-const OWN_NAMES: [&str; 6] = ["time", "level", "stream", "instance", "execution_id", "message"];
+const OWN_NAMES: [&str; 7] = ["time", "level", "stream", "instance", "function_id", "execution_id", "message"];
 
 /// Adds the members of the JSON object `fields`; what is no object is kept as text.
 fn further(out: &mut Vec<u8>, fields: &str) {

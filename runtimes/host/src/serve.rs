@@ -10,7 +10,7 @@ use http::{Method, Request as HttpRequest, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use ignite_core_model::Limits;
+use ignite_core_model::{ExecutionId, Limits};
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -38,7 +38,7 @@ const HTTP2_STREAMS_MAX: u32 = 256;
 /// Accepts connections until `stopping` says to stop, then those that were made before, and lets all finish their requests.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
-    let connections_max = descriptors::connections_max(&limits);
+    let connections_max = descriptors::connections_max(&limits, shared.multi.as_ref().map(|multi| multi.descriptors()));
     if connections_max < limits.connections_max {
         shared.logs.host(
             "warn",
@@ -182,11 +182,21 @@ async fn answer(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response
 async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
     let begun = Instant::now();
     let execution = request::execution_id(request.headers());
-    let mine = Request::begin(&shared.serving, execution, &shared.logs, &shared.metrics);
+    let mine = match &shared.multi {
+        None => Request::begin(&shared.serving, execution, &shared.logs, &shared.metrics),
+        Some(multi) => {
+            let patience = begun + shared.serving.load().limits.queue_timeout;
+            match multi.enter(&request, patience).await {
+                Ok(serving) => Request::begun(serving, execution, &shared.logs, &shared.metrics),
+                Err(error) => return no_app(request, execution, &error, &shared),
+            }
+        }
+    };
     let own = &mine.serving.identity;
     let (function, organization) = request::function(request.headers(), (&own.function, &own.organization));
     let ids = Ids { execution, function, organization };
     let expose_errors = mine.serving.expose_errors;
+    let counts = mine.serving.counts.clone();
     let response = match run(request, mine, &ids, begun, &shared).await {
         Ok(response) => response,
         Err(error) => {
@@ -195,7 +205,32 @@ async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Respo
         }
     };
     shared.metrics.answered(response.status().as_u16(), begun.elapsed());
+    if let Some(counts) = counts {
+        counts.answered(response.status().as_u16());
+    }
     response
+}
+
+/// Answers a request for which a host of many apps has none.
+fn no_app(
+    request: HttpRequest<Incoming>,
+    execution: ExecutionId,
+    error: &HostError,
+    shared: &Shared,
+) -> Response<ResponseBody> {
+    let (function, organization) =
+        request::function(request.headers(), (&shared.config.function_id, &shared.config.organization_id));
+    let ids = Ids { execution, function, organization };
+    // Anybody may ask for names that are not there: that is counted, and no line of the log.
+    if matches!(error, HostError::UnknownHost) {
+        shared.metrics.refused(error.class());
+    } else {
+        report(error, &ids, shared);
+    }
+    if !request.headers().contains_key(header::EXPECT) {
+        tokio::spawn(request::discard(request.into_body()));
+    }
+    respond::error(error, &ids, false)
 }
 
 async fn run(
@@ -318,6 +353,8 @@ async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant
 fn report(error: &HostError, ids: &Ids, shared: &Shared) {
     shared.metrics.refused(error.class());
     if !matches!(error, HostError::Invoke(InvokeError::Handler { .. })) {
-        shared.logs.about("warn", ids.execution, &format!("answered {}: {}", error.status().as_u16(), error.in_full()));
+        let function = shared.multi.is_some().then_some(&ids.function);
+        let message = format!("answered {}: {}", error.status().as_u16(), error.in_full());
+        shared.logs.about("warn", function, ids.execution, &message);
     }
 }

@@ -12,6 +12,7 @@ use crate::admission::Admission;
 use crate::artifact::App;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::multi::Counts;
 
 /// An executor with its limits and slots.
 pub(crate) struct Serving {
@@ -20,6 +21,8 @@ pub(crate) struct Serving {
     pub(crate) admission: Admission,
     pub(crate) expose_errors: bool,
     pub(crate) identity: Identity,
+    /// What is counted of this app by itself, where the host has many.
+    pub(crate) counts: Option<Arc<Counts>>,
     /// Requests that have chosen this version and are not finished.
     requests: AtomicUsize,
     finished: Notify,
@@ -43,7 +46,25 @@ impl Serving {
     ) -> Self {
         let admission = Admission::new(&limits);
         let (requests, finished) = (AtomicUsize::new(0), Notify::new());
-        Self { executor, limits, admission, expose_errors, identity, requests, finished, _app: app }
+        Self { executor, limits, admission, expose_errors, identity, counts: None, requests, finished, _app: app }
+    }
+
+    /// One app of many.
+    pub(crate) fn of_many(
+        executor: Box<dyn Executor>,
+        limits: Limits,
+        admission: Admission,
+        expose_errors: bool,
+        identity: Identity,
+        counts: Option<Arc<Counts>>,
+    ) -> Self {
+        Self { admission, counts, ..Self::new(executor, limits, expose_errors, identity, None) }
+    }
+
+    /// Counts a request as in hand. Whoever does sees to it that no [`Serving::drain`] can have begun, and makes a
+    /// [`Request`] of it.
+    pub(crate) fn begin_request(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Lets the requests in hand finish, then drains the executor; all by `deadline`.
@@ -94,10 +115,21 @@ impl Request {
         }
     }
 
+    /// A request that [`Serving::begin_request`] has counted.
+    pub(crate) fn begun(
+        serving: Arc<Serving>,
+        execution_id: ExecutionId,
+        logs: &Arc<Logs>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics) }
+    }
+
     /// The answer broke off after its head was sent.
     pub(crate) fn broke_off(&self, why: &str) {
         self.metrics.broken_answers.inc();
-        self.logs.about("warn", self.execution_id, &format!("the answer was broken off: {why}"));
+        let function = self.serving.counts.is_some().then_some(&self.serving.identity.function);
+        self.logs.about("warn", function, self.execution_id, &format!("the answer was broken off: {why}"));
     }
 }
 

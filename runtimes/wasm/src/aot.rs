@@ -20,7 +20,7 @@ use crate::config::WasmError;
 use crate::engine::compiling_engine;
 use crate::load;
 
-/// Files kept in one folder; the oldest are removed when there are more.
+/// Files kept in one folder, unless many apps share it; the oldest are removed when there are more.
 const FILES_MAX: usize = 256;
 
 /// How a file's name ends.
@@ -41,20 +41,24 @@ const TRAILER_BYTES: usize = 32 + SEAL.len();
 /// When the component is not valid, exports no handler or imports what hosts do not offer; when the folder cannot be
 /// written, or others may write to it.
 pub fn precompile(wasm: &[u8], aot_cache: &Path) -> Result<PathBuf, WasmError> {
-    let cache = Cache::open(aot_cache)?;
-    let engine = compiling_engine()?;
+    keep_compiled(&compiling_engine()?, wasm, &Cache::open(aot_cache)?)
+}
+
+/// Compiles `wasm` into `cache`, unless its machine code is there and whole.
+pub(crate) fn keep_compiled(engine: &Engine, wasm: &[u8], cache: &Cache) -> Result<PathBuf, WasmError> {
     let digest = Digest::of(wasm);
-    if let Found::Code(_) = cache.find(&engine, &digest) {
-        return Ok(cache.path(&engine, &digest));
+    if let Found::Code(_) = cache.find(engine, &digest) {
+        return Ok(cache.path(engine, &digest));
     }
-    let component = load::compile(&engine, wasm)?;
-    load::link(&component, &load::linker(&engine)?)?;
+    let component = load::compile(engine, wasm)?;
+    load::link(&component, &load::linker(engine)?)?;
     cache.keep(&component, &digest)
 }
 
 /// A folder of machine code.
 pub(crate) struct Cache {
     dir: PathBuf,
+    files_max: usize,
 }
 
 /// What a look into the folder found.
@@ -76,7 +80,12 @@ impl Cache {
         if !metadata.is_dir() || !is_private(&metadata) {
             return Err(WasmError::CacheNotPrivate { path: dir.to_owned() });
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), files_max: FILES_MAX })
+    }
+
+    /// The same folder, in which more files may lie.
+    pub(crate) fn with_files_max(self, files_max: usize) -> Self {
+        Self { files_max: self.files_max.max(files_max), ..self }
     }
 
     /// Where machine code of the component `digest` for `engine` lies.
@@ -133,7 +142,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the oldest files beyond [`FILES_MAX`], never `keep`. Hosts that have one mapped do not notice.
+    /// Removes the oldest files beyond the bound, never `keep`. Hosts that have one mapped do not notice.
     fn remove_oldest(&self, keep: &Path) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         let mut files: Vec<(SystemTime, PathBuf)> = entries
@@ -143,7 +152,7 @@ impl Cache {
             .filter(|(_, path)| path != keep)
             .collect();
         files.sort();
-        for (_, path) in files.iter().take((files.len() + 1).saturating_sub(FILES_MAX)) {
+        for (_, path) in files.iter().take((files.len() + 1).saturating_sub(self.files_max)) {
             // Another process may have removed it; either way it is gone.
             let _ = fs::remove_file(path);
         }

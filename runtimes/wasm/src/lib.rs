@@ -33,4 +33,4 @@ mod wasi_http;
 pub use aot::precompile;
 pub use config::{WasmConfig, WasmError};
 pub use executor::WasmExecutor;
-pub use warm::WarmWasm;
+pub use warm::{SHARED_LOADS_MAX, WarmWasm};

@@ -63,14 +63,15 @@ impl Ready {
         let log = ExecutionLog { sink: Arc::clone(&config.logs), execution_id: None };
         let size = PoolSize::usual(config.limits.max_concurrency, config.limits.memory_mb);
         let warm = match warm {
-            Some(warm) if warm.size.covers(size) => warm,
+            Some(warm) if warm.shared.is_some() || warm.size.covers(size) => warm,
             _ => WarmWasm::of_size(size)?,
         };
         let engine_time = began.elapsed();
-        let WarmWasm { mut engine, mut pooled, size, mut linker, mut pulse } = warm;
-        let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false };
+        let WarmWasm { mut engine, mut pooled, size, mut linker, mut pulse, shared } = warm;
+        let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false, files_max: shared.unwrap_or(0) };
         let mut component = loader.load(&engine)?;
-        if let Some(larger) = needs(&component).and_then(|needs| size.enlarged(needs.memories, needs.tables)) {
+        let larger = needs(&component).and_then(|needs| size.enlarged(needs.memories, needs.tables));
+        if let (Some(larger), None) = (larger, shared) {
             WarmWasm { engine, pooled, linker, pulse, .. } = WarmWasm::of_size(larger)?;
             component = loader.load(&engine)?;
         }
@@ -143,6 +144,8 @@ struct Loader<'a> {
     log: &'a ExecutionLog,
     wasm: Option<Vec<u8>>,
     was_compiled: bool,
+    /// As in [`Cache::with_files_max`].
+    files_max: usize,
 }
 
 impl Loader<'_> {
@@ -175,7 +178,7 @@ impl Loader<'_> {
     /// The folder of machine code, if it can be used.
     fn cache(&self) -> Option<Cache> {
         match Cache::open(self.config.aot_cache.as_deref()?) {
-            Ok(cache) => Some(cache),
+            Ok(cache) => Some(cache.with_files_max(self.files_max)),
             Err(error) => {
                 self.warn(&error.to_line());
                 None
