@@ -97,6 +97,9 @@ pub struct BuildArgs {
     /// Compile everything anew
     #[arg(long)]
     pub no_cache: bool,
+    /// Go on where this machine cannot hold in the code it compiles; only for code you trust with everything you have
+    #[arg(long)]
+    pub allow_unsandboxed: bool,
 }
 
 /// `ignite compile`

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ignite_compiler_builder::{
-    Builder, BuilderConfig, Cancel, CompileError, CompileEvent, CompileRequest, Compiled, SourceLimits,
+    Builder, BuilderConfig, Cancel, CompileError, CompileEvent, CompileRequest, Compiled, SandboxOptions,
+    SourceLimits,
 };
 use ignite_core_artifact::Compression;
 use ignite_core_model::{AppManifest, AppName, ArtifactKind, Digest, Target};
@@ -54,11 +55,12 @@ impl Wanted {
 }
 
 /// The compiler of this machine.
-pub(crate) fn builder(settings: &Settings) -> Builder {
+pub(crate) fn builder(settings: &Settings, allow_unsandboxed: bool) -> Builder {
     Builder::new(BuilderConfig {
         cache_dir: settings.cache_dir.clone(),
         env: settings.env.clone(),
         limits: SourceLimits::default(),
+        sandbox: SandboxOptions { allow_unsandboxed, ..SandboxOptions::default() },
     })
 }
 

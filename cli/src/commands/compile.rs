@@ -26,7 +26,7 @@ pub(crate) fn run(args: &CompileArgs, settings: &Settings, ui: &mut Ui) -> Resul
         Some(out) => out.clone(),
         None => default_out(&args.dir, args.format)?,
     };
-    let compiled = project::compile(&project::builder(settings), &args.dir, &out, &wanted, ui)?;
+    let compiled = project::compile(&project::builder(settings, args.build.allow_unsandboxed), &args.dir, &out, &wanted, ui)?;
     if let Some(sbom) = &args.sbom {
         write_sbom(&compiled, sbom)?;
     }

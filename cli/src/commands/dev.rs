@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DevArgs, settings: &Settings, ui: &mut Ui) -> Result<Ex
     })?;
     let artifact = project::kept_artifact(settings, &root)?;
     let mut dev = Dev {
-        builder: project::builder(settings),
+        builder: project::builder(settings, args.build.allow_unsandboxed),
         wanted: Wanted { quick: true, show_lines: false, cancel, ..Wanted::new(&args.build)? },
         root: &root,
         artifact: &artifact,

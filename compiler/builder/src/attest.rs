@@ -2,10 +2,10 @@
 
 use std::fs::File;
 
+use ignite_compiler_plan::{Plan, SourceTree};
 use ignite_core_artifact::provenance::{
     Options, PROVENANCE_VERSION, Package, Provenance, SOURCES_LISTED_MAX, SourceEntry, UsedTool,
 };
-use ignite_compiler_plan::{Plan, SourceTree};
 
 use crate::digest;
 use crate::identity::Identities;

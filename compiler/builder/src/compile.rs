@@ -22,6 +22,7 @@ use crate::language::{self, Context, PackedFile, Payload};
 use crate::origin::{Origin, Part, Whence};
 use crate::pack::pack;
 use crate::request::{CompileEvent, CompileRequest, Compiled};
+use crate::sandbox::{SandboxOptions, Sandboxes};
 use crate::scan::{SourceLimits, manifest_text, scan};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -40,6 +41,8 @@ pub struct BuilderConfig {
     pub env: Env,
     /// How large an author's folder may be.
     pub limits: SourceLimits,
+    /// How steps are locked up.
+    pub sandbox: SandboxOptions,
 }
 
 /// What a compile would work with.
@@ -60,6 +63,7 @@ pub struct Builder {
     tools: Tools,
     identities: Identities,
     limits: SourceLimits,
+    sandboxes: Sandboxes,
 }
 
 /// Changes with the code of the compiler, so that no artifact of another one is taken from the cache.
@@ -71,8 +75,9 @@ impl Builder {
     pub fn new(config: BuilderConfig) -> Self {
         let cache = Cache::new(config.cache_dir.join("compile"));
         let tools = Tools::new(config.env.clone(), cache.path("tools.json"));
+        let sandboxes = Sandboxes::new(config.sandbox, cache.path("scratch"));
         let identities = Identities::new(cache.path("identities.json"));
-        Self { cache, env: config.env, tools, identities, limits: config.limits }
+        Self { cache, env: config.env, tools, identities, limits: config.limits, sandboxes }
     }
 
     /// The same builder with other bounds for its cache.
@@ -126,7 +131,7 @@ impl Builder {
             }
         }
 
-        let mut session = Session::new(events, &request.cancel, request.time_max, log)?;
+        let mut session = Session::new(events, &request.cancel, request.time_max, log, &self.sandboxes)?;
         let context = Context {
             cache: &self.cache,
             env: &self.env,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ignite_compiler_plan::Mistakes;
-use ignite_compiler_sandbox::{Exit, StepError};
+use ignite_compiler_sandbox::{Bound, Exit, StepError};
 use ignite_core_artifact::WriteError;
 use ignite_core_model::Fault;
 use ignite_core_source::ReadError;
@@ -44,6 +44,22 @@ pub enum CompileError {
         /// Why.
         #[source]
         cause: StepError,
+    },
+    /// A step used more than it may, and was stopped.
+    #[error("`{step}` was stopped: {bound}")]
+    Exceeded {
+        /// The step.
+        step: String,
+        /// What it used too much of.
+        bound: Bound,
+        /// Where everything it wrote is kept.
+        log: PathBuf,
+    },
+    /// This machine lacks a protection, and nobody allowed to go on without it.
+    #[error("this machine cannot hold in the code it would compile: {}", missing.join("; "))]
+    Unprotected {
+        /// What is missing, and what that means.
+        missing: Vec<String>,
     },
     /// A tool is not there.
     #[error(transparent)]
@@ -135,13 +151,16 @@ impl CompileError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Exceeded { bound: Bound::DiskFull, .. } => Fault::Busy,
+            Self::Exceeded { .. } => Fault::Caller,
+            Self::Unprotected { .. } => Fault::Missing,
             Self::Mistakes(_) | Self::Step { .. } | Self::Source { .. } | Self::Output { .. } => Fault::Caller,
             Self::Archive { cause, .. } => cause.fault(),
             Self::NoSource { .. } | Self::Tool(_) => Fault::Missing,
             Self::Changed { .. } => Fault::Conflict,
             Self::TimedOut { .. } | Self::Cancelled => Fault::Busy,
             Self::Run { cause, .. } => match cause {
-                StepError::Namespaces { .. } | StepError::Start { .. } => Fault::Missing,
+                StepError::Start { .. } => Fault::Missing,
                 _ => Fault::Internal,
             },
             Self::Cache { .. } | Self::Pack(_) | Self::Answer { .. } => Fault::Internal,
@@ -170,9 +189,11 @@ impl CompileError {
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
                 .map(|folder| format!("make the folder {} first", folder.display())),
-            Self::Run { cause: StepError::Namespaces { .. }, .. } => Some(
+            Self::Exceeded { log, .. } => Some(format!("{} has everything it wrote", log.display())),
+            Self::Unprotected { .. } => Some(
                 "allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, and on Ubuntu \
-                 `kernel.apparmor_restrict_unprivileged_userns=0`), or install Rust's own wasm32-wasip2 target"
+                 `kernel.apparmor_restrict_unprivileged_userns=0`); for code you trust with all of this, \
+                 `--allow-unsandboxed` goes on without"
                     .to_owned(),
             ),
             _ => None,

@@ -42,7 +42,8 @@ fn hash(algorithm: &str, value: &str) -> PackageHash {
 }
 
 /// The public registry, as Cargo names it in a lock file.
-const CRATES_IO: [&str; 2] = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+const CRATES_IO: [&str; 2] =
+    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
 fn cargo(text: &str) -> Vec<Package> {
     let mut found = Vec::new();
@@ -161,13 +162,8 @@ mod tests {
             let hashes: Vec<String> =
                 package.hashes.iter().map(|hash| format!("{}={}", hash.algorithm, &hash.value[..6])).collect();
             let source = package.source.unwrap_or_default();
-            let line = format!(
-                "{:?} {} {} {} {source}",
-                package.ecosystem,
-                package.name,
-                package.version,
-                hashes.join(",")
-            );
+            let line =
+                format!("{:?} {} {} {} {source}", package.ecosystem, package.name, package.version, hashes.join(","));
             text.push_str(line.trim_end());
             text.push('\n');
         }
@@ -200,8 +196,7 @@ mod tests {
     #[test]
     fn packages_of_deno() {
         let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-        let sha512 =
-            "sha512-9/u6bgY2+JDlb7vzKD5STG+jIErimDgtYkdB0NxmODJuKCxBvl5CVNiCB3LFUYosWowMf37aGVlKfrU5RT4e1w==";
+        let sha512 = "sha512-9/u6bgY2+JDlb7vzKD5STG+jIErimDgtYkdB0NxmODJuKCxBvl5CVNiCB3LFUYosWowMf37aGVlKfrU5RT4e1w==";
         let lock = format!(
             r#"{{"version": "5", "jsr": {{"@std/hex@1.0.0": {{"integrity": "{hex}"}}}}, "npm": {{"react-dom@18.2.0_react@18.2.0": {{"integrity": "{sha512}"}}, "@a/b@1.0.0-rc.1": {{}}, "odd": {{}}, "": {{}}}}, "remote": {{"https://deno.land/x/a.ts": "{hex}"}}}}"#
         );

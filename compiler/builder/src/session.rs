@@ -7,15 +7,19 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ignite_compiler_sandbox::{Cancel, Place, Step, StepError, StepLimits, Stream, run};
+use ignite_compiler_sandbox::{Cancel, Mount, Phase, Step, StepError, StepLimits, Stream, ToolRoot, run};
 
 use crate::cache::Wait;
 use crate::error::{CompileError, REPEATED_LINES_MAX};
 use crate::origin::Origin;
 use crate::request::CompileEvent;
+use crate::sandbox::{Sandboxes, basic_env};
 
 /// Bytes of an answer that one of our own scripts may give.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Under what name the sandbox speaks among the steps.
+const SANDBOX: &str = "sandbox";
 
 pub(crate) struct Session<'a> {
     events: &'a mut dyn FnMut(CompileEvent<'_>),
@@ -28,6 +32,9 @@ pub(crate) struct Session<'a> {
     replaced: Vec<(String, String)>,
     cached: Vec<String>,
     origins: Vec<Origin>,
+    sandboxes: &'a Sandboxes,
+    /// Whether the log says what sandbox there is.
+    introduced: bool,
 }
 
 /// A process to run, before its bounds are known.
@@ -37,12 +44,31 @@ pub(crate) struct Run {
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
-    pub(crate) place: Place,
+    pub(crate) phase: Phase,
+    /// Where its tools are.
+    pub(crate) root: ToolRoot,
+    /// What else it sees.
+    pub(crate) mounts: Vec<Mount>,
 }
 
 impl Run {
-    pub(crate) fn new(program: impl Into<PathBuf>, cwd: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: Vec::new(), cwd: cwd.into(), place: Place::Open }
+    pub(crate) fn new(phase: Phase, program: impl Into<PathBuf>, cwd: impl Into<PathBuf>) -> Self {
+        let (program, root) = (program.into(), ToolRoot::Machine);
+        let folders: Vec<PathBuf> = program.parent().map(PathBuf::from).into_iter().collect();
+        let env = basic_env(phase, &folders);
+        Self { program, args: Vec::new(), env, cwd: cwd.into(), phase, root, mounts: Vec::new() }
+    }
+
+    /// With files or folders it may read.
+    pub(crate) fn reads<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.mounts.extend(paths.into_iter().map(Mount::read_only));
+        self
+    }
+
+    /// With folders it may also write to.
+    pub(crate) fn writes<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.mounts.extend(paths.into_iter().map(Mount::read_write));
+        self
     }
 
     pub(crate) fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
@@ -72,6 +98,7 @@ impl<'a> Session<'a> {
         cancel: &'a Cancel,
         limit: Duration,
         log_path: PathBuf,
+        sandboxes: &'a Sandboxes,
     ) -> Result<Self, CompileError> {
         let file = File::create(&log_path).map_err(|cause| CompileError::Cache { path: log_path.clone(), cause })?;
         let until = Instant::now() + limit;
@@ -86,6 +113,8 @@ impl<'a> Session<'a> {
             replaced: Vec::new(),
             cached: Vec::new(),
             origins: Vec::new(),
+            sandboxes,
+            introduced: false,
         })
     }
 
@@ -184,26 +213,31 @@ impl<'a> Session<'a> {
         on_line: &mut dyn FnMut(&mut Self, Stream, &str),
     ) -> Result<ignite_compiler_sandbox::Exit, CompileError> {
         self.wait().check()?;
+        self.introduce()?;
+        let place = self.sandboxes.place(step, what)?;
         (self.events)(CompileEvent::Started { step });
         let limits = StepLimits {
             wall_time: self.until.saturating_duration_since(Instant::now()),
             line_bytes_max: 64 * 1024,
-            ..StepLimits::default()
+            ..self.sandboxes.options.limits
         };
         let step_to_run = Step {
             program: what.program.clone(),
             args: what.args.clone(),
             env: what.env.clone(),
             cwd: what.cwd.clone(),
-            place: what.place.clone(),
+            place,
             limits,
         };
-        self.note(&format!("$ {step}"));
+        self.note(&format!("$ {step} ({})", what.phase.as_str()));
         let cancel = self.cancel;
         let done = run(&step_to_run, cancel, &mut |stream, line| on_line(self, stream, line));
         let done = done.map_err(|cause| match cause {
             StepError::TimedOut { .. } => CompileError::TimedOut { limit: self.limit },
             StepError::Cancelled => CompileError::Cancelled,
+            StepError::Exceeded(bound) => {
+                CompileError::Exceeded { step: step.to_owned(), bound, log: self.log_path.clone() }
+            }
             cause => CompileError::Run { step: step.to_owned(), cause },
         })?;
         if done.lines_dropped > 0 {
@@ -214,6 +248,24 @@ impl<'a> Session<'a> {
             (self.events)(CompileEvent::Finished { step, elapsed: done.elapsed, cached: false });
         }
         Ok(done.exit)
+    }
+
+    /// Whether steps see folders where they are put for them, rather than where they are.
+    pub(crate) fn is_sandboxed(&self) -> Result<bool, CompileError> {
+        Ok(self.sandboxes.features()?.has_sandbox())
+    }
+
+    /// Says once what holds the steps in, and what does not.
+    fn introduce(&mut self) -> Result<(), CompileError> {
+        if std::mem::replace(&mut self.introduced, true) {
+            return Ok(());
+        }
+        let features = self.sandboxes.features()?;
+        self.note(&format!("sandbox: {}", features.means));
+        for missing in &features.missing {
+            self.tell(SANDBOX, Stream::Stderr, &format!("warning: {missing}; allowed by --allow-unsandboxed"));
+        }
+        Ok(())
     }
 
     fn tell(&mut self, step: &str, stream: Stream, line: &str) {

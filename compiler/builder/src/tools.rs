@@ -121,6 +121,30 @@ impl Tools {
         Some(Rust { sysroot: lines.next()?.into(), host: lines.next()?.to_owned() })
     }
 
+    /// The program itself, past links, and what of this machine it needs to run beside the machine's own programs.
+    pub(crate) fn program(&self, found: &FoundTool) -> (PathBuf, Vec<PathBuf>) {
+        let program = found.path.canonicalize().unwrap_or_else(|_| found.path.clone());
+        let prefix = |program: &Path| program.parent().and_then(Path::parent).map(Path::to_owned);
+        match found.tool {
+            Tool::Python => {
+                let reads = prefix(&program).into_iter().collect();
+                (program, reads)
+            }
+            Tool::Go => {
+                let root = self.go_root(&found.path).or_else(|| prefix(&program));
+                let own = root.as_ref().map(|root| root.join("bin/go")).filter(|own| own.is_file());
+                (own.unwrap_or(program), root.into_iter().collect())
+            }
+            // One file.
+            _ => (program.clone(), vec![program]),
+        }
+    }
+
+    fn go_root(&self, go: &Path) -> Option<PathBuf> {
+        let root = self.answer("go root", go, &self.stamp(Tool::Go, go)?, || self.ask(go, &["env", "GOROOT"]))?;
+        Some(PathBuf::from(root.trim())).filter(|root| root.is_absolute())?.canonicalize().ok()
+    }
+
     fn version(&self, tool: Tool, path: &Path) -> Option<Version> {
         let text = self.answer(tool.as_str(), path, &self.stamp(tool, path)?, || match probe(tool) {
             Probe::Run(args) => self.ask(path, args),
@@ -196,7 +220,7 @@ impl Tools {
 }
 
 /// Where rustup keeps its toolchains.
-pub(crate) fn rustup_home(env: &Env) -> Option<PathBuf> {
+fn rustup_home(env: &Env) -> Option<PathBuf> {
     let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("RUSTUP_HOME").or_else(|| Some(set("HOME")?.join(".rustup")))
 }

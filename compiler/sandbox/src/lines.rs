@@ -1,6 +1,6 @@
 //! From the bytes of a pipe to clean lines.
 
-use std::io::Read;
+use std::io::{BufRead as _, Read};
 
 /// Cuts a stream of bytes into lines of at most `max` bytes; what is longer is cut and marked.
 pub(crate) struct Lines<R> {
@@ -8,19 +8,31 @@ pub(crate) struct Lines<R> {
     max: usize,
 }
 
+/// What to do with the lines that follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Hand them on.
+    More,
+    /// Only count them.
+    Count,
+    /// Stop reading.
+    Stop,
+}
+
 /// Bytes read from a pipe at once.
-const CHUNK_BYTES: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(from: R, max: usize) -> Self {
         Self { from, max }
     }
 
-    /// Reads to the end and hands every line to `each`, until `each` answers false.
-    pub(crate) fn for_each(mut self, mut each: impl FnMut(String) -> bool) {
+    /// Reads to the end and hands every line to `each`, until it asks for something else. Answers how many lines were
+    /// only counted.
+    pub(crate) fn for_each(mut self, mut each: impl FnMut(String) -> Then) -> usize {
         let mut chunk = vec![0; CHUNK_BYTES];
-        let mut line = Vec::new();
-        let mut cut = false;
+        let (mut line, mut piece) = (Vec::new(), Vec::new());
+        let (mut cut, mut then, mut counted) = (false, Then::More, 0);
         loop {
             let read = match self.from.read(&mut chunk) {
                 Ok(0) => break,
@@ -28,23 +40,34 @@ impl<R: Read> Lines<R> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
             };
-            for &byte in &chunk[..read] {
-                if byte == b'\n' {
-                    if !each(finish(&line, cut)) {
-                        return;
-                    }
+            let mut rest = &chunk[..read];
+            while !rest.is_empty() && then == Then::More {
+                piece.clear();
+                // A slice is read without fail.
+                let _ = rest.read_until(b'\n', &mut piece);
+                let ended = piece.last() == Some(&b'\n');
+                let body = piece.strip_suffix(b"\n").unwrap_or(&piece);
+                let room = body.len().min(self.max - line.len());
+                line.extend_from_slice(&body[..room]);
+                cut |= room < body.len();
+                if ended {
+                    then = each(finish(&line, cut));
                     line.clear();
                     cut = false;
-                } else if line.len() < self.max {
-                    line.push(byte);
-                } else {
-                    cut = true;
                 }
+            }
+            if then == Then::Stop {
+                return counted;
+            }
+            while !rest.is_empty() {
+                let skipped = rest.skip_until(b'\n').unwrap_or(0);
+                counted += usize::from(skipped > 0);
             }
         }
         if !line.is_empty() {
             each(finish(&line, cut));
         }
+        counted
     }
 }
 
@@ -93,11 +116,16 @@ pub fn clean(text: &str) -> String {
             },
             '\r' => out.clear(),
             '\t' => out.push('\t'),
-            c if c.is_control() => {}
+            c if c.is_control() || turns_around(c) => {}
             c => out.push(c),
         }
     }
     out
+}
+
+/// Whether it changes the direction of the text around it, so that a line reads as something that it is not.
+fn turns_around(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -108,7 +136,7 @@ mod tests {
         let mut out = Vec::new();
         Lines::new(bytes, max).for_each(|line| {
             out.push(line);
-            true
+            Then::More
         });
         out
     }
@@ -128,5 +156,15 @@ mod tests {
         assert_eq!(lines(b"abcdef\ngh\n", 4), ["abcd…", "gh"]);
         assert_eq!(lines(b"\xff\xfe\n", 4), ["\u{fffd}\u{fffd}"]);
         assert_eq!(lines(b"", 4), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_counted() {
+        let mut seen = Vec::new();
+        let counted = Lines::new(&b"one\ntwo\nthree\nfour\n"[..], 100).for_each(|line| {
+            seen.push(line);
+            if seen.len() < 2 { Then::More } else { Then::Count }
+        });
+        assert_eq!((seen.len(), counted), (2, 2));
     }
 }

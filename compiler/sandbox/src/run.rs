@@ -1,13 +1,15 @@
 //! Runs a step and hands on its lines.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lines::Lines;
-use crate::step::{Cancel, Exit, Finished, Place, Step, StepError, Stream};
-use crate::{open, rootfs};
+use crate::lines::{Lines, Then};
+use crate::step::{Bound, Cancel, Exit, Finished, Place, Step, StepError, Stream};
+use crate::{contained, open};
 
 /// A process that was started. Dropping it kills it.
 pub(crate) trait Running {
@@ -15,6 +17,14 @@ pub(crate) trait Running {
     fn try_exit(&mut self) -> Result<Option<Exit>, StepError>;
     /// Kills it and everything it started.
     fn kill(&mut self);
+    /// Which bound it has reached, if it is time to look.
+    fn look(&mut self, _now: Instant) -> Option<Bound> {
+        None
+    }
+    /// Which bound it had reached when it ended.
+    fn last_look(&mut self) -> Option<Bound> {
+        None
+    }
 }
 
 /// One end of a pipe.
@@ -38,19 +48,53 @@ pub fn run(step: &Step, cancel: &Cancel, on_line: &mut dyn FnMut(Stream, &str)) 
     let started = Instant::now();
     let (mut process, stdout, stderr) = match &step.place {
         Place::Open => open::start(step)?,
-        Place::Rootfs { root, mounts, network } => rootfs::start(step, root, mounts, *network)?,
+        Place::Sandbox(sandbox) => contained::start(step, sandbox)?,
     };
     let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
-    read_in_background(stdout, Stream::Stdout, step.limits.line_bytes_max, sender.clone());
-    read_in_background(stderr, Stream::Stderr, step.limits.line_bytes_max, sender);
+    let flood = Arc::new(Flood::default());
+    let max = step.limits.line_bytes_max;
+    let readers = [(stdout, Stream::Stdout), (stderr, Stream::Stderr)].map(|(pipe, stream)| {
+        let (sender, flood) = (sender.clone(), Arc::clone(&flood));
+        thread::spawn(move || read_lines(pipe, stream, max, &sender, &flood))
+    });
+    drop(sender);
 
     let mut gate = Gate { lines_left: step.limits.lines_max, bytes_left: step.limits.output_bytes_max, dropped: 0 };
     let exit = wait(step, cancel, process.as_mut(), &receiver, started, &mut |stream, line| {
         if gate.admits(&line) {
             on_line(stream, &line);
+        } else {
+            flood.began.store(true, Ordering::Relaxed);
         }
     })?;
-    Ok(Finished { exit, elapsed: started.elapsed(), lines_dropped: gate.dropped })
+    drop(receiver);
+    // They are at their end, unless someone else holds the pipe.
+    for reader in readers.into_iter().filter(thread::JoinHandle::is_finished) {
+        let _ = reader.join();
+    }
+    let dropped = gate.dropped + flood.lines.load(Ordering::Relaxed);
+    Ok(Finished { exit, elapsed: started.elapsed(), lines_dropped: dropped })
+}
+
+/// What comes after the last line that is handed on: only its lines are counted, without being looked at.
+#[derive(Default)]
+struct Flood {
+    began: AtomicBool,
+    lines: AtomicUsize,
+}
+
+/// Ends when the pipe closes or nobody listens any more.
+fn read_lines(pipe: Pipe, stream: Stream, line_bytes_max: usize, sender: &SyncSender<(Stream, String)>, flood: &Flood) {
+    let counted = Lines::new(pipe, line_bytes_max).for_each(|line| {
+        if sender.send((stream, line)).is_err() {
+            Then::Stop
+        } else if flood.began.load(Ordering::Relaxed) {
+            Then::Count
+        } else {
+            Then::More
+        }
+    });
+    flood.lines.fetch_add(counted, Ordering::Relaxed);
 }
 
 fn wait(
@@ -93,13 +137,18 @@ fn wait(
         if now.duration_since(started) > step.limits.wall_time {
             return Err(StepError::TimedOut { limit: step.limits.wall_time });
         }
+        if let Some(bound) = process.look(now) {
+            process.kill();
+            return Err(StepError::Exceeded(bound));
+        }
         ended = process.try_exit()?.map(|exit| (exit, now));
+        if let Some((exit, _)) = ended
+            && !exit.success()
+            && let Some(bound) = process.last_look()
+        {
+            return Err(StepError::Exceeded(bound));
+        }
     }
-}
-
-fn read_in_background(pipe: Pipe, stream: Stream, line_bytes_max: usize, sender: SyncSender<(Stream, String)>) {
-    // The thread ends when the pipe closes or nobody listens any more.
-    thread::spawn(move || Lines::new(pipe, line_bytes_max).for_each(|line| sender.send((stream, line)).is_ok()));
 }
 
 /// Counts down what may still be handed on.

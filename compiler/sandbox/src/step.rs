@@ -11,7 +11,7 @@ use std::time::Duration;
 /// One process to run to its end.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The program: an absolute path, inside the root file system when [`Place::Rootfs`] is used.
+    /// The program: an absolute path, as the step sees it.
     pub program: PathBuf,
     /// Its arguments, without the program's name.
     pub args: Vec<OsString>,
@@ -28,17 +28,54 @@ pub struct Step {
 /// Where a step runs.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// On this machine, as this user: for the author's own machine, where the code is the author's.
+    /// On this machine, as this user, with nothing held back: for tools that see no code of an author, and where a person
+    /// allowed it because this machine has no sandbox.
     Open,
-    /// Inside an unpacked root file system, in user, mount and pid namespaces of its own.
-    Rootfs {
-        /// The unpacked file system; it is seen read-only.
-        root: PathBuf,
-        /// What else is seen.
-        mounts: Vec<Mount>,
-        /// Whether the step sees the network of this machine; otherwise it sees an empty one.
-        network: bool,
-    },
+    /// Locked up.
+    Sandbox(Sandbox),
+}
+
+/// What a locked-up step sees.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// What it may do.
+    pub phase: Phase,
+    /// Where its programs are.
+    pub root: ToolRoot,
+    /// What else is seen. Where one lies below another, the deeper one counts.
+    pub mounts: Vec<Mount>,
+    /// Protections that a person allowed to be missing on this machine; all others are there or the step does not start.
+    pub without: Vec<Protection>,
+}
+
+/// What a step may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It may use the network. Nothing it writes can be executed, since it is to run no code but the tool's own.
+    Fetch,
+    /// It may run anyone's code. It has no network.
+    Build,
+}
+
+impl Phase {
+    /// Its name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Build => "build",
+        }
+    }
+}
+
+/// Where the programs of a step come from; seen read-only. Of `/etc` only certificates, the linker's lists and the
+/// alternatives are seen, beside made-up users and hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolRoot {
+    /// `/usr`, `/bin` and `/lib*` of this machine.
+    Machine,
+    /// The same of an unpacked image in this folder.
+    Image(PathBuf),
 }
 
 /// A file or folder of this machine that a step may see.
@@ -46,10 +83,25 @@ pub enum Place {
 pub struct Mount {
     /// The path on this machine.
     pub source: PathBuf,
-    /// The path the step sees: absolute, and not below a folder of the root file system unless it exists there.
+    /// The path the step sees: absolute.
     pub inside: PathBuf,
     /// What the step may do with it.
     pub access: Access,
+}
+
+impl Mount {
+    /// Seen at its own path, read-only.
+    #[must_use]
+    pub fn read_only(path: impl Into<PathBuf>) -> Self {
+        let source: PathBuf = path.into();
+        Self { inside: source.clone(), source, access: Access::ReadOnly }
+    }
+
+    /// Seen at its own path, to read and write.
+    #[must_use]
+    pub fn read_write(path: impl Into<PathBuf>) -> Self {
+        Self { access: Access::ReadWrite, ..Self::read_only(path) }
+    }
 }
 
 /// What a step may do with a mount.
@@ -61,10 +113,10 @@ pub enum Access {
     ReadWrite,
 }
 
-/// The bounds of a step.
+/// The bounds of a step. Those from `memory_bytes_max` on hold in a sandbox only.
 #[derive(Debug, Clone, Copy)]
 pub struct StepLimits {
-    /// Longest run; then the whole process group is killed.
+    /// Longest run; then everything it started is killed.
     pub wall_time: Duration,
     /// Longest line handed on, in bytes; the rest of the line is cut and marked with `…`.
     pub line_bytes_max: usize,
@@ -72,16 +124,103 @@ pub struct StepLimits {
     pub lines_max: usize,
     /// Most bytes of lines handed on; later lines are counted and dropped.
     pub output_bytes_max: usize,
+    /// Most memory of all its processes together. Three quarters of the machine's memory where that is less.
+    pub memory_bytes_max: u64,
+    /// Most processes and threads at once.
+    pub processes_max: u64,
+    /// Largest file it may write.
+    pub file_bytes_max: u64,
+    /// Most files one process may have open.
+    pub open_files_max: u64,
+    /// Most bytes that the folders it may write to may grow by.
+    pub disk_bytes_max: u64,
+    /// Most files and folders that may be added to them.
+    pub disk_files_max: u64,
+    /// The size of its `/tmp`, which is in memory.
+    pub tmp_bytes_max: u64,
 }
 
+/// One kibibyte squared.
+const MIB: u64 = 1024 * 1024;
+
 impl Default for StepLimits {
-    /// Fifteen minutes; lines of 8 KiB, 50,000 of them, 16 MiB together.
+    /// Fifteen minutes; lines of 8 KiB, 50,000 of them, 16 MiB together; 8 GiB of memory, 2048 processes, files of 4 GiB,
+    /// 8192 of them open, 16 GiB and a million files written, 1 GiB in `/tmp`.
     fn default() -> Self {
         Self {
             wall_time: Duration::from_secs(15 * 60),
             line_bytes_max: 8 * 1024,
             lines_max: 50_000,
             output_bytes_max: 16 * 1024 * 1024,
+            memory_bytes_max: 8 * 1024 * MIB,
+            processes_max: 2048,
+            file_bytes_max: 4 * 1024 * MIB,
+            open_files_max: 8192,
+            disk_bytes_max: 16 * 1024 * MIB,
+            disk_files_max: 1_000_000,
+            tmp_bytes_max: 1024 * MIB,
+        }
+    }
+}
+
+/// A part of the sandbox that a machine may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Namespaces, and with them everything else.
+    Namespaces,
+    /// The filter of system calls.
+    SystemCalls,
+    /// A user of its own, where the compiler runs as root.
+    OwnUser,
+}
+
+impl Protection {
+    /// Its name in messages and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::SystemCalls => "the filter of system calls",
+            Self::OwnUser => "a user of its own",
+        }
+    }
+
+    /// What a step could do without it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Namespaces => {
+                "code that is compiled could read and change everything this user can, and use the network"
+            }
+            Self::SystemCalls => "code that is compiled could reach parts of the kernel that no compiler needs",
+            Self::OwnUser => "code that is compiled would run as root behind the other protections",
+        }
+    }
+}
+
+/// A bound of [`StepLimits`] for which a step is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// [`StepLimits::memory_bytes_max`].
+    Memory(u64),
+    /// [`StepLimits::processes_max`].
+    Processes(u64),
+    /// [`StepLimits::disk_bytes_max`].
+    Disk(u64),
+    /// [`StepLimits::disk_files_max`].
+    Files(u64),
+    /// The file system it writes to is nearly full, whoever filled it.
+    DiskFull,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(bytes) => write!(f, "it needs more than {} MiB of memory (memory_bytes_max)", bytes / MIB),
+            Self::Processes(count) => write!(f, "it runs {count} processes at once (processes_max)"),
+            Self::Disk(bytes) => write!(f, "it wrote more than {} MiB (disk_bytes_max)", bytes / MIB),
+            Self::Files(count) => write!(f, "it made more than {count} files (disk_files_max)"),
+            Self::DiskFull => f.write_str("the disk it writes to is nearly full"),
         }
     }
 }
@@ -162,17 +301,21 @@ pub enum StepError {
         #[source]
         cause: io::Error,
     },
-    /// The machine does not let this user make namespaces.
-    #[error("this machine does not allow user namespaces, which {} needs: {cause}", root.display())]
-    Namespaces {
-        /// The root file system the step should have run in.
-        root: PathBuf,
+    /// A sandbox could not be made.
+    #[error("could not make a sandbox: {what}")]
+    Sandbox {
+        /// What was tried.
+        what: String,
         /// What the system said.
-        cause: String,
+        #[source]
+        cause: io::Error,
     },
-    /// A path or argument cannot be handed into the root file system because it is not UTF-8.
-    #[error("{0:?} is not UTF-8")]
-    NotUtf8(OsString),
+    /// A path, argument or variable holds a zero byte.
+    #[error("{0:?} holds a zero byte")]
+    ZeroByte(OsString),
+    /// It reached a bound and was killed.
+    #[error("{0}, so it was stopped")]
+    Exceeded(Bound),
     /// It ran longer than [`StepLimits::wall_time`] and was killed.
     #[error("still running after {} s, so it was stopped", limit.as_secs())]
     TimedOut {

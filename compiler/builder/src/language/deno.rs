@@ -1,8 +1,12 @@
-//! Deno: types are checked, then one minified module or one program is made.
+//! Deno: what is imported is downloaded, types are checked, then one minified module or one program is made.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use ignite_compiler_plan::KeyBuilder;
 use ignite_compiler_plan::deno::config;
+use ignite_compiler_sandbox::Phase;
 use ignite_core_artifact::Dependency;
 use ignite_core_model::ArtifactKind;
 use ignite_core_model::toolchain::Tool;
@@ -30,22 +34,27 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     session.show(&sdk_folder, "ignite/");
 
     let entry = context.plan.entry.as_str();
-    session.run_hinted("deno check", &command(context, &app, &["check", "--allow-import", entry])?, &download_hint)?;
-    let out = made(work.join("out"))?.join(&context.plan.entrypoint);
     let executable = context.plan.kind == ArtifactKind::Binary;
+    let places = Places { app, sdk: sdk_folder, out: made(work.join("out"))? };
+    fetch(context, session, &places, &work.join("fetched"))?;
     if executable {
-        let run = command(context, &app, &["compile", "--allow-all", "--no-prompt", "--output"])?;
+        fetch_denort(context, session, &places)?;
+    } else {
+        fetch_bundler(context, session, &places)?;
+    }
+    let build = |args: &[&str]| command(context, &places, Phase::Build, args);
+    let check = build(&["check", "--allow-import", entry])?;
+    session.run_hinted("deno check", &check, &download_hint)?;
+    let out = places.out.join(&context.plan.entrypoint);
+    if executable {
+        let run = build(&["compile", "--allow-all", "--no-prompt", "--output"])?;
         session.run_hinted("deno compile", &run.arg(&out).arg(entry), &compile_hint)?;
     } else {
-        let run = command(
-            context,
-            &app,
-            &["bundle", "--quiet", "--allow-import", "--minify", "--platform", "deno", "--output"],
-        )?;
+        let run = build(&["bundle", "--quiet", "--allow-import", "--minify", "--platform", "deno", "--output"])?;
         session.run_hinted("deno bundle", &run.arg(&out).arg(entry), &download_hint)?;
     }
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable };
-    let locked = std::fs::read_to_string(app.join("deno.lock")).unwrap_or_default();
+    let locked = std::fs::read_to_string(places.app.join("deno.lock")).unwrap_or_default();
     let dependencies = dependencies(&locked);
     Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Deno(locked)), locks: vec![lock] })
 }
@@ -67,21 +76,107 @@ fn dependencies(lock: &str) -> Vec<Dependency> {
     found
 }
 
-fn command(context: &Context<'_>, app: &std::path::Path, args: &[&str]) -> Result<Run, CompileError> {
-    let deno = &context.tool(Tool::Deno)?.path;
-    let run = Run::new(deno, app).args(args.iter().copied()).envs(context.network_env()).envs(context.pass(&[
-        "HOME",
-        "PATH",
-        "NPM_CONFIG_REGISTRY",
-        "JSR_URL",
-        "DENO_AUTH_TOKENS",
-        "DENO_CERT",
-        "DENORT_BIN",
-    ]));
+/// The folders of a compile.
+struct Places {
+    app: PathBuf,
+    sdk: PathBuf,
+    out: PathBuf,
+}
+
+fn command(context: &Context<'_>, places: &Places, phase: Phase, args: &[&str]) -> Result<Run, CompileError> {
+    let (deno, reads) = context.finder.program(context.tool(Tool::Deno)?);
+    let cache = deno_folder(context)?;
+    let run = Run::new(phase, deno, &places.app).args(args.iter().copied()).reads(reads).reads([&places.sdk]);
+    let run = run.writes([&places.app, &cache]).env("DENO_DIR", cache);
+    let run = run.env("DENO_NO_UPDATE_CHECK", "1").env("NO_COLOR", "1");
+    let run = run.envs(context.pass(&["DENORT_BIN"])).reads(context.named(&["DENORT_BIN"]));
+    // The registries' addresses are part of where a package lies in the cache.
+    let run = run.envs(context.pass(&["NPM_CONFIG_REGISTRY", "JSR_URL"]));
+    if phase == Phase::Build {
+        return Ok(run.writes([&places.out]));
+    }
+    let run = context.fetching(run).envs(context.pass(&["DENO_AUTH_TOKENS", "DENO_CERT"]));
+    let run = run.reads(context.named(&["DENO_CERT"])).reads(context.of_home(&[".npmrc"]));
     // The machine's own certificates, as every other tool here uses.
     let store = (context.env)("DENO_TLS_CA_STORE").unwrap_or_else(|| OsString::from("system"));
-    let run = run.env("DENO_TLS_CA_STORE", store).env("DENO_DIR", context.cache.folder("deno")?);
-    Ok(run.env("DENO_NO_UPDATE_CHECK", "1").env("NO_COLOR", "1"))
+    Ok(run.env("DENO_TLS_CA_STORE", store))
+}
+
+/// Downloads what the modules import; nothing at all when that was done before for the same imports. No script of a
+/// package is run.
+fn fetch(context: &Context<'_>, session: &mut Session<'_>, places: &Places, stamp: &Path) -> Result<(), CompileError> {
+    const STEP: &str = "deno cache";
+    let now = || imports_key(context, &fs::read(places.app.join("deno.lock")).unwrap_or_default());
+    if !context.no_cache && fs::read_to_string(stamp).is_ok_and(|before| before == now()) {
+        session.cached(STEP);
+        return Ok(());
+    }
+    let run = command(context, places, Phase::Fetch, &["cache", "--allow-import", &context.plan.entry])?;
+    session.run_hinted(STEP, &run, &download_hint)?;
+    fs::write(stamp, now()).map_err(|cause| CompileError::Cache { path: stamp.to_owned(), cause })
+}
+
+/// Changes whenever something else may be imported: of every line in which a text stands, and of the files that map names
+/// to modules.
+fn imports_key(context: &Context<'_>, lock: &[u8]) -> String {
+    let mut key = KeyBuilder::new("deno imports 1").with("lock", lock);
+    for file in context.tree.files() {
+        match &file.text {
+            Some(text) if !file.path.ends_with(".json") && !file.path.ends_with(".jsonc") => {
+                let lines: Vec<&str> = text.lines().filter(|line| line.contains(['"', '\'', '`'])).collect();
+                key = key.with(&file.path, lines.join("\n"));
+            }
+            _ => key = key.with(&file.path, file.digest.as_bytes()),
+        }
+    }
+    key.finish().to_string()
+}
+
+/// The bundler, which Deno downloads when it first bundles: with a module of ours, while there is a network. It cannot be
+/// started there, since nothing can that was downloaded in the same phase; that it is there is what counts.
+fn fetch_bundler(context: &Context<'_>, session: &mut Session<'_>, places: &Places) -> Result<(), CompileError> {
+    let folder = deno_folder(context)?;
+    let has_bundler = || fs::read_dir(folder.join("dl")).is_ok_and(|mut entries| entries.next().is_some());
+    if has_bundler() {
+        return Ok(());
+    }
+    let empty = empty_module(places)?;
+    let mut run = command(context, places, Phase::Fetch, &["bundle", "--no-config", "--no-lock", "empty.ts"])?;
+    run.cwd.clone_from(&empty);
+    let done = session.run_hinted("deno bundle", &run.writes([&empty]), &download_hint);
+    if has_bundler() { Ok(()) } else { done }
+}
+
+/// A folder with a module that does nothing.
+fn empty_module(places: &Places) -> Result<PathBuf, CompileError> {
+    let empty = made(places.out.join("empty"))?;
+    match fs::write(empty.join("empty.ts"), "export {};\n") {
+        Ok(()) => Ok(empty),
+        Err(cause) => Err(CompileError::Cache { path: empty, cause }),
+    }
+}
+
+/// The cache of this version of Deno.
+fn deno_folder(context: &Context<'_>) -> Result<PathBuf, CompileError> {
+    context.cache.folder(&format!("deno/{}", context.tool(Tool::Deno)?.version))
+}
+
+/// The program that `deno compile` puts the code into, likewise: by compiling an empty module.
+fn fetch_denort(context: &Context<'_>, session: &mut Session<'_>, places: &Places) -> Result<(), CompileError> {
+    if (context.env)("DENORT_BIN").is_some_and(|value| !value.is_empty()) {
+        return Ok(());
+    }
+    let stamp = deno_folder(context)?.join("denort-is-there");
+    if stamp.is_file() {
+        return Ok(());
+    }
+    let failed = |cause| CompileError::Cache { path: stamp.clone(), cause };
+    let empty = empty_module(places)?;
+    let args = ["compile", "--no-config", "--no-lock", "--no-prompt", "--output", "empty", "empty.ts"];
+    let mut run = command(context, places, Phase::Fetch, &args)?;
+    run.cwd.clone_from(&empty);
+    session.run_hinted("deno compile", &run.writes([&empty]), &compile_hint)?;
+    fs::write(&stamp, "").map_err(failed)
 }
 
 fn download_hint(lines: &[String]) -> Option<String> {

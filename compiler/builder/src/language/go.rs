@@ -1,6 +1,7 @@
 //! Go: a copy with the SDK beside it, tidied and built into one static program.
 
 use ignite_compiler_plan::go::{SDK_MODULE, SDK_VERSION, module_file};
+use ignite_compiler_sandbox::Phase;
 use ignite_core_artifact::Dependency;
 use ignite_core_model::toolchain::Tool;
 
@@ -26,23 +27,25 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     session.show(&app, "");
     session.show(&sdk_folder, "ignite/");
 
-    let command = |args: &[&str]| {
-        let mut run = Run::new(&go.path, &app).args(args.iter().copied());
-        run = run.envs(context.network_env()).envs(context.pass(&[
-            "HOME",
-            "PATH",
-            "GOPROXY",
-            "GOSUMDB",
-            "GONOSUMDB",
-            "GONOPROXY",
-            "GOPRIVATE",
-            "GOINSECURE",
-            "GOAUTH",
-            "GOENV",
-        ]));
-        for (name, folder) in [("GOCACHE", "go/build"), ("GOMODCACHE", "go/mod"), ("GOPATH", "go/path")] {
-            run = run.env(name, context.cache.folder(folder)?);
+    let out_folder = made(work.join("out"))?;
+    let (program, tool_root) = context.finder.program(go);
+    let command = |phase: Phase, args: &[&str]| {
+        let mut run = Run::new(phase, &program, &app).args(args.iter().copied());
+        run = run.reads(tool_root.iter()).writes([&app]).reads([&sdk_folder]);
+        let (cache, modules, path) =
+            (context.cache.folder("go/build")?, context.cache.folder("go/mod")?, context.cache.folder("go/path")?);
+        for (name, folder) in [("GOCACHE", &cache), ("GOMODCACHE", &modules), ("GOPATH", &path)] {
+            run = run.env(name, folder);
         }
+        run = run.writes([&cache]);
+        run = match phase {
+            Phase::Fetch => {
+                let run = context.fetching(run).writes([&modules, &path]).envs(context.pass(FETCH_VARIABLES));
+                run.reads(context.named(&["GOENV"])).reads(context.of_home(&[".config/go/env"]))
+            }
+            // What was fetched is not to be changed by what is built from it.
+            Phase::Build => run.env("GOPROXY", "off").reads([&modules]).writes([&out_folder]),
+        };
         for (name, value) in [
             ("GOFLAGS", "-mod=mod -modcacherw"),
             ("GOTOOLCHAIN", "local"),
@@ -59,18 +62,21 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     };
     session.run(
         "go mod edit",
-        &command(&[
-            "mod",
-            "edit",
-            &format!("-dropreplace={SDK_MODULE}"),
-            &format!("-require={SDK_MODULE}@{SDK_VERSION}"),
-            &format!("-replace={SDK_MODULE}=../sdk"),
-        ])?,
+        &command(
+            Phase::Build,
+            &[
+                "mod",
+                "edit",
+                &format!("-dropreplace={SDK_MODULE}"),
+                &format!("-require={SDK_MODULE}@{SDK_VERSION}"),
+                &format!("-replace={SDK_MODULE}=../sdk"),
+            ],
+        )?,
     )?;
-    session.run_hinted("go mod tidy", &command(&["mod", "tidy"])?, &hint)?;
-    let out = made(work.join("out"))?.join("app");
+    session.run_hinted("go mod tidy", &command(Phase::Fetch, &["mod", "tidy"])?, &hint)?;
+    let out = out_folder.join("app");
     let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
-    let build = command(&["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
+    let build = command(Phase::Build, &["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
     session.run_hinted("go build", &build.arg(&out).arg(package), &hint)?;
 
     let sums = std::fs::read_to_string(app.join("go.sum")).unwrap_or_default();
@@ -78,6 +84,10 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     let dependencies = dependencies(&sums);
     Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Go(sums)), locks: vec![lock] })
 }
+
+/// Where an author's modules come from; for what fetches them.
+const FETCH_VARIABLES: &[&str] =
+    &["GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "GOAUTH", "GOENV"];
 
 fn hint(lines: &[String]) -> Option<String> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));

@@ -19,7 +19,7 @@ use crate::compile::Env;
 use crate::error::CompileError;
 use crate::identity::Identities;
 use crate::packages::LockText;
-use crate::session::Session;
+use crate::session::{Run, Session};
 use crate::tools::{FoundTool, Tools};
 
 /// What a language needs to know of a compile.
@@ -59,6 +59,10 @@ pub(crate) struct PackedFile {
     /// Where its content is.
     pub(crate) content: PathBuf,
     pub(crate) executable: bool,
+}
+
+fn is_place(path: &Path) -> bool {
+    path.is_absolute() && path.exists()
 }
 
 impl Context<'_> {
@@ -102,6 +106,25 @@ impl Context<'_> {
             "SSL_CERT_FILE",
             "SSL_CERT_DIR",
         ])
+    }
+
+    /// Those of these variables that name a file or folder which exists; a step that gets them is to see it.
+    pub(crate) fn named(&self, names: &[&str]) -> Vec<PathBuf> {
+        self.pass(names).into_iter().map(|(_, value)| PathBuf::from(value)).filter(|path| is_place(path)).collect()
+    }
+
+    /// Those of these files and folders below the author's home that exist: what a tool that fetches reads there, such as
+    /// the passwords of registries. Nothing else of the home is seen, and nothing by what does not fetch.
+    pub(crate) fn of_home(&self, names: &[&str]) -> Vec<PathBuf> {
+        let home = (self.env)("HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let Some(home) = home else { return Vec::new() };
+        names.iter().map(|name| home.join(name)).filter(|path| is_place(path)).collect()
+    }
+
+    /// A step that fetches: with the author's home in its environment, the network, and certificates.
+    pub(crate) fn fetching(&self, run: Run) -> Run {
+        let run = run.envs(self.pass(&["HOME"])).envs(self.network_env());
+        run.reads(self.named(&["SSL_CERT_FILE", "SSL_CERT_DIR"])).reads(self.of_home(&[".netrc", ".gitconfig"]))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand};
 use ignite_compiler_plan::rust::{Package, SDK_FOLDER};
 use ignite_compiler_plan::{KeyBuilder, Mistake, Mistakes};
-use ignite_compiler_sandbox::{Access, Mount, Place};
+use ignite_compiler_sandbox::{Access, Mount, Phase, ToolRoot};
 use ignite_core_artifact::Dependency;
 use ignite_core_model::Target;
 use ignite_core_model::toolchain::Tool;
@@ -22,7 +22,7 @@ use crate::packages::LockText;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
-use crate::tools::{FoundTool, Tools, rustup_home};
+use crate::tools::{FoundTool, Tools};
 
 mod config;
 mod dependencies;
@@ -38,8 +38,12 @@ const QUICK: [&str; 4] = [
     "profile.release.incremental=true",
     "profile.release.opt-level=1",
 ];
-/// Where the work folder is seen inside the root file system.
+/// Where the work folder is seen in a sandbox, whichever it is: paths are part of what Cargo knows a crate by.
 const INSIDE: &str = "/ignite/work";
+/// Where Cargo's home is seen there.
+const INSIDE_HOME: &str = "/ignite/cargo";
+/// Where the linker of components is seen there.
+const LINKER: &str = "/ignite/wasm-component-ld";
 
 /// Cargo, or for components, where its toolchain has not got the target, a root file system with one that has.
 pub(super) fn tools(target: Target, tools: &Tools) -> Result<Vec<FoundTool>, CompileError> {
@@ -66,7 +70,7 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     stage(context, &package, &app)?;
     dependencies::date_sdk(&app).map_err(|cause| CompileError::Cache { path: app.clone(), cause })?;
 
-    let cargo = Cargo::new(context, &work)?;
+    let cargo = Cargo::new(context, &work, session.is_sandboxed()?)?;
     session.show(&cargo.seen(&app), "");
     session.show(&cargo.home, "");
     let metadata = cargo.metadata(session, &package)?;
@@ -101,10 +105,10 @@ fn build_command(
     name: &str,
 ) -> Result<Run, CompileError> {
     let run = match (context.plan.target, kind) {
-        (Target::Wasm, Kind::Library) => cargo.command(false)?.args(["rustc", "--lib", "--crate-type", "cdylib"]),
-        (_, Kind::Program) => cargo.command(false)?.args(["build", "--bin", name]),
+        (Target::Wasm, Kind::Library) => cargo.command(Phase::Build).args(["rustc", "--lib", "--crate-type", "cdylib"]),
+        (_, Kind::Program) => cargo.command(Phase::Build).args(["build", "--bin", name]),
         (Target::Native, Kind::Library) => {
-            cargo.command(false)?.args(["build", "--bin", ignite_compiler_plan::rust::WORKER_BIN])
+            cargo.command(Phase::Build).args(["build", "--bin", ignite_compiler_plan::rust::WORKER_BIN])
         }
     };
     let manifest = manifest_path(package);
@@ -193,81 +197,74 @@ fn cargo_target(metadata: &Metadata, package: &Package, app: &Path) -> Result<(K
     })
 }
 
-/// How Cargo is called: on this machine, or inside the root file system.
+/// How Cargo is called: with this machine's programs, or those of the root file system.
 struct Cargo<'a> {
     context: &'a Context<'a>,
     program: PathBuf,
     /// Its home, as it sees it.
     home: PathBuf,
+    outside_home: PathBuf,
     /// The work folder, as it sees it.
     work: PathBuf,
     outside_work: PathBuf,
     triple: String,
-    inside: Option<Inside>,
-}
-
-struct Inside {
-    root: PathBuf,
-    mounts: Vec<Mount>,
-    certificates: bool,
+    root: ToolRoot,
+    /// What it needs beside its root.
+    reads: Vec<Mount>,
 }
 
 impl<'a> Cargo<'a> {
-    fn new(context: &'a Context<'a>, work: &Path) -> Result<Self, CompileError> {
+    fn new(context: &'a Context<'a>, work: &Path, sandboxed: bool) -> Result<Self, CompileError> {
         let home = context.cache.folder("cargo")?;
         made(work.join("target"))?;
         config::write(context.env, &home)?;
+        let outside_work = work.to_owned();
         if let Ok(root) = context.tool(Tool::WasmRoot) {
-            let linker = &context.tool(Tool::WasmLinker)?.path;
-            let mount = |source: &Path, inside: &str, access| Mount {
-                source: source.to_owned(),
-                inside: inside.into(),
-                access,
-            };
-            let mut mounts = vec![
-                mount(work, INSIDE, Access::ReadWrite),
-                mount(&home, "/ignite/cargo", Access::ReadWrite),
-                mount(linker, "/ignite/wasm-component-ld", Access::ReadOnly),
-            ];
-            for name in ["/etc/resolv.conf", "/etc/hosts"] {
-                if Path::new(name).is_file() && root.path.join(&name[1..]).is_file() {
-                    mounts.push(mount(Path::new(name), name, Access::ReadOnly));
-                }
-            }
-            let certificates = (context.env)("SSL_CERT_FILE").map(PathBuf::from).filter(|path| path.is_file());
-            let certificates = certificates
-                .or_else(|| Some(PathBuf::from("/etc/ssl/certs/ca-certificates.crt")).filter(|path| path.is_file()));
-            if let Some(file) = &certificates {
-                mounts.push(mount(file, "/ignite/ca.crt", Access::ReadOnly));
-            }
-            let inside = Inside { root: root.path.clone(), mounts, certificates: certificates.is_some() };
+            let linker = context.tool(Tool::WasmLinker)?.path.clone();
+            let linker = Mount { source: linker, inside: LINKER.into(), access: Access::ReadOnly };
             return Ok(Self {
                 context,
                 program: "/usr/bin/cargo".into(),
-                home: "/ignite/cargo".into(),
+                outside_home: home,
+                home: INSIDE_HOME.into(),
                 work: INSIDE.into(),
-                outside_work: work.to_owned(),
+                outside_work,
                 triple: WASM.to_owned(),
-                inside: Some(inside),
+                root: ToolRoot::Image(root.path.clone()),
+                reads: vec![linker],
             });
         }
         let cargo = context.tool(Tool::Cargo)?;
+        let rust = context.finder.rust(cargo).ok_or_else(|| CompileError::Answer {
+            step: "rustc".to_owned(),
+            cause: "it does not tell its host".to_owned(),
+        })?;
+        // What stands on the path may be rustup, which needs a home and can be told to start something else.
+        let own = rust.sysroot.join("bin/cargo");
+        let program = if own.is_file() { own } else { cargo.path.clone() };
         let triple = match context.plan.target {
             Target::Wasm => WASM.to_owned(),
-            Target::Native => {
-                context
-                    .finder
-                    .rust(cargo)
-                    .ok_or_else(|| CompileError::Answer {
-                        step: "rustc".to_owned(),
-                        cause: "it does not tell its host".to_owned(),
-                    })?
-                    .host
-            }
+            Target::Native => rust.host,
         };
-        let program = cargo.path.clone();
-        let work = work.to_owned();
-        Ok(Self { context, program, home, outside_work: work.clone(), work, triple, inside: None })
+        let mut reads = vec![Mount::read_only(&rust.sysroot)];
+        if !program.starts_with(&rust.sysroot) {
+            reads.push(Mount::read_only(&program));
+        }
+        let (inside_home, inside_work) = match sandboxed {
+            true => (PathBuf::from(INSIDE_HOME), PathBuf::from(INSIDE)),
+            false => (home.clone(), outside_work.clone()),
+        };
+        Ok(Self {
+            context,
+            program,
+            outside_home: home,
+            home: inside_home,
+            work: inside_work,
+            outside_work,
+            triple,
+            root: ToolRoot::Machine,
+            reads,
+        })
     }
 
     /// A path of the work folder as Cargo sees it.
@@ -275,51 +272,45 @@ impl<'a> Cargo<'a> {
         path.strip_prefix(&self.outside_work).map_or_else(|_| path.to_owned(), |below| self.work.join(below))
     }
 
-    /// Cargo in the copy. Only what fetches may see the network and the author's home, and only what fetches runs no
+    /// Cargo in the copy. Only what fetches may see the network and write to Cargo's home, and only what fetches runs no
     /// code of others.
-    fn command(&self, fetches: bool) -> Result<Run, CompileError> {
+    fn command(&self, phase: Phase) -> Run {
         let context = self.context;
-        let mut run = Run::new(&self.program, self.work.join("app"))
+        let mut run = Run::new(phase, &self.program, self.work.join("app"))
             .env("CARGO_HOME", &self.home)
             .env("CARGO_TARGET_DIR", self.work.join("target"))
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
-        if let Some(inside) = &self.inside {
-            run.place = Place::Rootfs { root: inside.root.clone(), mounts: inside.mounts.clone(), network: fetches };
-            run = run
-                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-                .env("HOME", "/tmp")
-                .env("CARGO_TARGET_WASM32_WASIP2_LINKER", "/ignite/wasm-component-ld");
-            if inside.certificates {
-                run = run.env("SSL_CERT_FILE", "/ignite/ca.crt").env("CARGO_HTTP_CAINFO", "/ignite/ca.crt");
-            }
-        } else {
-            run = run.envs(context.pass(&["PATH", "RUSTUP_TOOLCHAIN"])).env("RUSTUP_AUTO_INSTALL", "0");
-            run = run.env("RUSTC_WRAPPER", wrapper(context)?).env("IGNITE_WORK", &self.work);
-            if let Some(home) = rustup_home(context.env) {
-                run = run.env("RUSTUP_HOME", home);
-            }
-            run = match (context.env)("HOME").filter(|_| fetches) {
-                Some(home) => run.env("HOME", home),
-                None => run.env("HOME", context.cache.folder("home")?),
-            };
+        run.root = self.root.clone();
+        run.mounts.clone_from(&self.reads);
+        if matches!(self.root, ToolRoot::Image(_)) {
+            run = run.env("CARGO_TARGET_WASM32_WASIP2_LINKER", LINKER);
         }
-        if fetches {
-            let proxies = context.network_env().into_iter();
-            run =
-                run.envs(proxies.filter(|(name, _)| {
-                    self.inside.is_none() || name.to_string_lossy().to_lowercase().ends_with("proxy")
-                }));
-            run = run.envs(context.pass(&["CARGO_NET_GIT_FETCH_WITH_CLI", "SSH_AUTH_SOCK"]));
-            run = run.envs(config::credentials(context.env));
+        let mount = |source: PathBuf, inside: PathBuf, access| Mount { source, inside, access };
+        let (home, inside_home) = (self.outside_home.clone(), self.home.clone());
+        match phase {
+            Phase::Build => {
+                run.mounts.push(mount(self.outside_work.clone(), self.work.clone(), Access::ReadWrite));
+                run.mounts.push(mount(home, inside_home, Access::ReadOnly));
+                // Where packages lie is told, and not with which password they came.
+                let config = (self.outside_home.join(config::PUBLIC), self.home.join("config.toml"));
+                run.mounts.push(mount(config.0, config.1, Access::ReadOnly));
+                run
+            }
+            Phase::Fetch => {
+                let app = self.outside_work.join("app");
+                run.mounts.push(mount(app.clone(), self.seen(&app), Access::ReadWrite));
+                run.mounts.push(mount(home, inside_home, Access::ReadWrite));
+                let run = context.fetching(run).envs(context.pass(&["CARGO_NET_GIT_FETCH_WITH_CLI"]));
+                run.envs(config::credentials(context.env))
+            }
         }
-        Ok(run)
     }
 
     fn metadata(&self, session: &mut Session<'_>, package: &Package) -> Result<Metadata, CompileError> {
         const STEP: &str = "cargo metadata";
         let manifest = manifest_path(package);
-        let run = self.command(false)?.args([
+        let run = self.command(Phase::Build).args([
             "metadata",
             "--no-deps",
             "--format-version",
@@ -347,50 +338,25 @@ impl<'a> Cargo<'a> {
             session.cached(STEP);
             return Ok(());
         }
-        let run = self.command(true)?.args(["fetch", "--target", &self.triple]);
+        let run = self.command(Phase::Fetch).args(["fetch", "--target", &self.triple]);
         session.run_hinted(STEP, &run, &fetch_hint)?;
         fs::write(&stamp, now()).map_err(|cause| CompileError::Cache { path: stamp.clone(), cause })
     }
 
-    /// Takes the folders Cargo sees out of what is compiled, so that it is the same elsewhere. Outside of a root file
-    /// system every copy has another path, and a flag with a path in it would make Cargo compile all dependencies again;
-    /// there a wrapper adds the flags behind Cargo's back.
-    fn remap(&self) -> Vec<String> {
-        if self.inside.is_none() {
-            return Vec::new();
-        }
+    /// Takes the folders Cargo sees out of what is compiled, so that it is the same elsewhere. In a sandbox they are the
+    /// same for every copy, so that dependencies compiled with these flags serve all.
+    fn remap(&self) -> [String; 2] {
         let flags = [format!("{}=/ignite", self.work.display()), format!("{}=/cargo", self.home.display())];
         let flags: Vec<String> =
             flags.iter().map(|pair| format!("{:?}", format!("--remap-path-prefix={pair}"))).collect();
         // As configuration it is added to the author's own flags, where the environment would replace them.
-        vec!["--config".to_owned(), format!("build.rustflags=[{}]", flags.join(","))]
+        ["--config".to_owned(), format!("build.rustflags=[{}]", flags.join(","))]
     }
 
     /// The paths of which something may be left in what is compiled.
     fn paths(&self) -> Vec<String> {
-        let home = self.home.display().to_string();
-        if self.inside.is_some() { vec![home, self.work.display().to_string()] } else { vec![home] }
+        vec![self.home.display().to_string(), self.work.display().to_string()]
     }
-}
-
-/// Called by Cargo in place of rustc, with rustc as the first argument.
-const WRAPPER: &str =
-    "#!/bin/sh\nexec \"$@\" --remap-path-prefix=\"$IGNITE_WORK=/ignite\" --remap-path-prefix=\"$CARGO_HOME=/cargo\"\n";
-
-/// Where the wrapper is; written when it is not there.
-fn wrapper(context: &Context<'_>) -> Result<PathBuf, CompileError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = context.cache.folder("bin")?.join("rustc");
-    if fs::read_to_string(&path).is_ok_and(|text| text == WRAPPER) {
-        return Ok(path);
-    }
-    let failed = |cause| CompileError::Cache { path: path.clone(), cause };
-    let fresh = context.cache.fresh()?;
-    let file = fresh.path().join("rustc");
-    fs::write(&file, WRAPPER).map_err(failed)?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    fs::rename(&file, &path).map_err(failed)?;
-    Ok(path)
 }
 
 fn fetch_hint(lines: &[String]) -> Option<String> {

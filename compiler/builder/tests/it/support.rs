@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ignite_compiler_builder::{Builder, BuilderConfig, CompileError, CompileRequest, Compiled, SourceLimits};
+use ignite_compiler_builder::{
+    Builder, BuilderConfig, CompileError, CompileRequest, Compiled, SandboxOptions, SourceLimits,
+};
 
 /// Tests with tools run when `IGNITE_SLOW=1` is set, as CI does.
 pub(crate) fn slow() -> bool {
@@ -33,7 +35,7 @@ pub(crate) fn builder_with(cache_dir: PathBuf, variables: &[(&str, &str)]) -> Bu
         let set = variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
         set.or_else(|| std::env::var_os(name))
     });
-    Builder::new(BuilderConfig { cache_dir, env, limits: SourceLimits::default() })
+    Builder::new(BuilderConfig { cache_dir, env, limits: SourceLimits::default(), sandbox: SandboxOptions::default() })
 }
 
 /// A folder with these files.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ignite_compiler_plan::python::{Dependencies, VENDOR, dependencies};
 use ignite_compiler_plan::{At, KeyBuilder, Mistake, Mistakes, SourceTree};
+use ignite_compiler_sandbox::Phase;
 use ignite_core_artifact::Dependency;
 use ignite_core_model::toolchain::Tool;
 use serde::Deserialize;
@@ -52,8 +53,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
 /// A script of ours in the pinned interpreter: without the site packages, the user's or the current folder's modules,
 /// and with one order for everything that is hashed, so that the byte code is the same every time.
 fn script(context: &Context<'_>, text: &str, cwd: &Path) -> Result<Run, CompileError> {
-    let python = &context.tool(Tool::Python)?.path;
-    let run = Run::new(python, cwd).args(["-s", "-S", "-P", "-X", "utf8", "-c", text]);
+    let (python, reads) = context.finder.program(context.tool(Tool::Python)?);
+    let run = Run::new(Phase::Build, python, cwd).args(["-s", "-S", "-P", "-X", "utf8", "-c", text]).reads(reads);
     Ok(run.env("PYTHONHASHSEED", "0").env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
@@ -98,7 +99,7 @@ fn check(
     made(out.to_owned())?;
     let paths = context.tree.files().iter().map(|file| file.path.as_str()).filter(|path| path.ends_with(".py"));
     fs::write(out.join("modules"), paths.collect::<Vec<_>>().join("\0")).map_err(failed)?;
-    let run = script(context, CHECK, app)?.arg(app).arg(&context.plan.entry).arg(out);
+    let run = script(context, CHECK, app)?.arg(app).arg(&context.plan.entry).arg(out).reads([app]).writes([out]);
     let answer = session.ask(STEP, &run)?;
     let checked: Checked = answered(STEP, &answer)?;
     if checked.mistakes.is_empty() {
@@ -180,8 +181,8 @@ fn install(
     done: &Path,
     list: &Path,
 ) -> Result<(), CompileError> {
-    let uv = &context.tool(Tool::Uv)?.path;
-    let python = &context.tool(Tool::Python)?.path;
+    let (uv, uv_reads) = context.finder.program(context.tool(Tool::Uv)?);
+    let (python, python_reads) = context.finder.program(context.tool(Tool::Python)?);
     let fresh = folder.join("fresh");
     let failed = |cause| CompileError::Cache { path: folder.to_owned(), cause };
     for old in [&fresh, done] {
@@ -191,10 +192,15 @@ fn install(
     }
     made(fresh.clone())?;
     let command = |args: &[&str]| {
-        let run = Run::new(uv, app).args(args.iter().copied()).envs(context.network_env());
-        let run = run.envs(context.pass(INDEX_VARIABLES)).envs(context.pass(&["HOME", "PATH", "NETRC"]));
-        let run = run.env("UV_CACHE_DIR", context.cache.folder("uv")?).env("UV_PYTHON_DOWNLOADS", "never");
-        Ok::<Run, CompileError>(run.env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1"))
+        // Only wheels are installed, so that no code of a package is run although there is a network.
+        let run = context.fetching(Run::new(Phase::Fetch, &uv, app)).args(args.iter().copied());
+        let run = run.envs(context.pass(INDEX_VARIABLES)).envs(context.pass(&["NETRC"]));
+        let run = run.reads(context.named(&["UV_CONFIG_FILE", "UV_FIND_LINKS", "NETRC"]));
+        let run = run.reads(context.of_home(&[".config/uv"])).reads(uv_reads.iter()).reads(python_reads.iter());
+        let cache = context.cache.folder("uv")?;
+        let run = run.reads([app]).writes([folder, &cache]).env("UV_CACHE_DIR", &cache);
+        let run = run.env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
+        Ok::<Run, CompileError>(run)
     };
     let mut requirements = PathBuf::from(match wanted {
         Dependencies::Requirements => "requirements.txt",
@@ -212,16 +218,17 @@ fn install(
             "requirements-txt",
             "--python",
         ];
-        let run = command(&export)?.arg(python).arg("-o").arg(&requirements);
+        let run = command(&export)?.arg(&python).arg("-o").arg(&requirements);
         session.run_hinted("uv export", &run, &|_| {
             Some("uv.lock is not of this pyproject.toml: run `uv lock`".to_owned())
         })?;
     }
     let run =
         command(&["pip", "install", "--only-binary", ":all:", "--link-mode", "copy", "--no-progress", "--python"])?;
-    let run = run.arg(python).arg("--target").arg(&fresh).arg("--requirement").arg(requirements);
+    let run = run.arg(&python).arg("--target").arg(&fresh).arg("--requirement").arg(requirements);
     session.run_hinted("uv pip install", &run, &install_hint)?;
-    let answer = session.ask("compile packages", &script(context, VENDOR_SCRIPT, folder)?.arg(&fresh))?;
+    let answer =
+        session.ask("compile packages", &script(context, VENDOR_SCRIPT, folder)?.arg(&fresh).writes([folder]))?;
     answered::<Vendored>("compile packages", &answer)?;
     fs::rename(&fresh, done).and_then(|()| fs::write(list, answer)).map_err(failed)
 }

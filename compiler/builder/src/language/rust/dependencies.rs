@@ -180,7 +180,7 @@ impl Wanted<'_> {
                 fs::remove_dir_all(fresh.path().join("target")).map_err(failed)?;
             }
         }
-        let cargo = Cargo::new(self.context, fresh.path())?;
+        let cargo = Cargo::new(self.context, fresh.path(), session.is_sandboxed()?)?;
         let name = ignite_compiler_plan::rust::WORKER_BIN;
         let run = build_command(&cargo, self.context, self.package, self.kind, name)?;
         match session.run_hinted(STEP, &run, &build_hint) {

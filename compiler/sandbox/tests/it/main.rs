@@ -1,0 +1,10 @@
+//! Steps in a sandbox that try what they must not be able to do.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod bounds;
+mod ends;
+mod network;
+mod overhead;
+mod sees;
+mod support;
+mod system_calls;
