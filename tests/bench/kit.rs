@@ -48,6 +48,21 @@ impl Kit {
         candidates.into_iter().next().context("there is no python3.12; `cargo xtask toolchains` tells how to get it")
     }
 
+    /// Python 3.12 and what it reads at its start.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn python_files(&self) -> Result<Vec<PathBuf>> {
+        /// In the library's folder, but no part of it.
+        const OTHERS: [&str; 2] = ["site-packages", "test"];
+        let python = self.python()?;
+        let prefix = python.canonicalize()?.parent().and_then(Path::parent).map(Path::to_owned);
+        let library = prefix.context("an interpreter lies in a folder")?.join("lib/python3.12");
+        let parts = std::fs::read_dir(&library).into_iter().flatten().flatten();
+        let parts = parts.filter(|part| OTHERS.iter().all(|other| part.file_name() != *other)).map(|part| part.path());
+        Ok(std::iter::once(python).chain(parts).collect())
+    }
+
     /// Deno.
     ///
     /// # Errors
@@ -138,6 +153,11 @@ impl Kit {
             run(Command::new(binary("ignite")?).arg("compile").arg(source).arg("--out").arg(&artifact).args(flags))?;
         }
         Ok(artifact)
+    }
+
+    /// A folder in which hosts keep things between their starts.
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
+        home().unwrap_or_default().join(".cache/ignite").join(name)
     }
 
     /// An app of `tests/bench/apps`.

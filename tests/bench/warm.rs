@@ -35,7 +35,7 @@ pub(crate) struct Warm {
 /// When the host cannot do that.
 pub(crate) fn measure(contender: &Contender, prepared: &Prepared, target: Target, times: usize) -> Result<Warm> {
     let mut warm = Warm { total_ms: Vec::new(), ready_ms: Vec::new(), cold_because: None };
-    let artifact = prepared.files.last().context("an artifact")?.clone();
+    let artifact = prepared.artifact.clone().context("it serves no artifact")?;
     for _ in 0..times {
         let runtime = match target {
             Target::Python => "python",
@@ -50,7 +50,7 @@ pub(crate) fn measure(contender: &Contender, prepared: &Prepared, target: Target
             command.args(["--warm", runtime, "--admin"]).arg(format!("unix:{}", place.socket().display()));
             command
         };
-        let up = Prepared { version: String::new(), command: Box::new(command), files: Vec::new() };
+        let up = Prepared { version: String::new(), command: Box::new(command), files: Vec::new(), artifact: None };
         let mut server = Server::spawn(contender, &up, &[])?;
         let admin = server.work().join("server.sock");
         let asked = Instant::now();

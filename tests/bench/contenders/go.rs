@@ -34,7 +34,7 @@ fn prepared(version: String, program: PathBuf) -> Result<Prepared> {
         command.env("FUNCTION_TARGET", "handler");
         command
     });
-    Ok(Prepared { version, command, files })
+    Ok(Prepared { version, command, files, artifact: None })
 }
 
 /// Builds a program of one source; and the version of Go.

@@ -31,7 +31,7 @@ fn deno(kit: &Kit) -> Result<Prepared> {
         command.arg(place.port.to_string()).arg(&app).env("DENO_NO_UPDATE_CHECK", "1");
         command
     });
-    Ok(Prepared { version, command, files })
+    Ok(Prepared { version, command, files, artifact: None })
 }
 
 fn workerd(kit: &Kit) -> Result<Prepared> {
@@ -47,7 +47,7 @@ fn workerd(kit: &Kit) -> Result<Prepared> {
         command.arg("serve").arg(&config).arg("--socket-addr").arg(format!("http=127.0.0.1:{}", place.port));
         command
     });
-    Ok(Prepared { version: format!("workerd {WORKERD}"), command, files })
+    Ok(Prepared { version: format!("workerd {WORKERD}"), command, files, artifact: None })
 }
 
 fn functions_framework(kit: &Kit) -> Result<Prepared> {
@@ -69,7 +69,7 @@ fn functions_framework(kit: &Kit) -> Result<Prepared> {
             .env("NODE_ENV", "production");
         command
     });
-    Ok(Prepared { version, command, files })
+    Ok(Prepared { version, command, files, artifact: None })
 }
 
 fn packages(kit: &Kit, name: &str, package: &str) -> Result<std::path::PathBuf> {

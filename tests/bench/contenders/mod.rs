@@ -53,6 +53,8 @@ pub(crate) struct Prepared {
     pub(crate) command: Box<dyn Fn(&Place) -> Command>,
     /// Files and folders it reads at its start, for starts with a cold page cache.
     pub(crate) files: Vec<PathBuf>,
+    /// What a host of ours serves.
+    pub(crate) artifact: Option<PathBuf>,
 }
 
 /// All contenders, in the order they are measured and shown.
@@ -67,7 +69,7 @@ pub(crate) fn all() -> Vec<Contender> {
             let program = binary("ignite-bench-echo")?;
             let files = vec![program.clone()];
             let command = Box::new(move |_: &Place| Command::new(&program));
-            Ok(Prepared { version: "axum 0.8".into(), command, files })
+            Ok(Prepared { version: "axum 0.8".into(), command, files, artifact: None })
         },
     }];
     all.extend(ours::contenders());

@@ -70,8 +70,7 @@ fn prepare(kit: &Kit, target: Target) -> Result<Prepared> {
     let mut files = vec![binary("ignite-host")?];
     let (concurrency, artifact) = match target {
         Target::Python => {
-            files.push(kit.python()?);
-            files.extend(standard_library(&kit.python()?));
+            files.extend(kit.python_files()?);
             (CONCURRENCY_PYTHON, kit.compile("python", &kit.app("python"), &[])?)
         }
         Target::Go => (CONCURRENCY, kit.compile("go", &kit.app("go"), &[])?),
@@ -84,6 +83,8 @@ fn prepare(kit: &Kit, target: Target) -> Result<Prepared> {
         Target::WasiHttp => (CONCURRENCY, kit.compile("wasi-http", &wasm::component(kit)?, &[])?),
     };
     files.push(artifact.clone());
+    // What earlier starts left for later ones.
+    files.extend(["aot", "apps", "python-worker", "deno"].map(|kept| kit.kept(kept)));
     serve(artifact, files, Some(concurrency))
 }
 
@@ -99,15 +100,16 @@ pub(crate) fn pydantic(kit: &Kit) -> Result<Prepared> {
 /// Serves an artifact; without a `concurrency` everything is as it comes.
 fn serve(artifact: PathBuf, files: Vec<PathBuf>, concurrency: Option<&'static str>) -> Result<Prepared> {
     let host = binary("ignite-host")?;
+    let served = artifact.clone();
     let command = Box::new(move |place: &Place| {
         let mut command = host_command(&host, place);
-        command.arg("--artifact").arg(&artifact);
+        command.arg("--artifact").arg(&served);
         if let Some(concurrency) = concurrency {
             command.env("IGNITE_MAX_CONCURRENCY", concurrency).env("IGNITE_QUEUE_MAX", QUEUE);
         }
         command
     });
-    Ok(Prepared { version: format!("ignite {}", env!("CARGO_PKG_VERSION")), command, files })
+    Ok(Prepared { version: format!("ignite {}", env!("CARGO_PKG_VERSION")), command, files, artifact: Some(artifact) })
 }
 
 /// The host on loopback, its files in the place.
@@ -115,8 +117,4 @@ pub(crate) fn host_command(host: &Path, place: &Place) -> Command {
     let mut command = Command::new(host);
     command.env("IGNITE_LISTEN_HOST", "127.0.0.1").env("IGNITE_WORK_DIR", &place.work);
     command
-}
-
-fn standard_library(python: &Path) -> Option<PathBuf> {
-    Some(python.canonicalize().ok()?.parent()?.parent()?.join("lib/python3.12"))
 }

@@ -1,9 +1,9 @@
 //! Peers in Python: each one process, with the settings it comes with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{Contender, Prepared, Standing, peer};
 use crate::generator::{Answers, Dialect};
@@ -19,8 +19,10 @@ const WATCHDOG: &str = "github.com/openfaas/of-watchdog@latest";
 
 pub(super) fn contenders() -> Vec<Contender> {
     vec![
-        peer("uvicorn", "bare ASGI app, one process, uvloop and httptools, no access log", uvicorn),
-        peer("granian", "bare WSGI app, one worker, default threads", granian),
+        peer("uvicorn", "bare ASGI app, one process, uvloop and httptools, no access log", |kit| uvicorn(kit, 1)),
+        peer("uvicorn-2", "the same with `--workers 2`", |kit| uvicorn(kit, 2)),
+        peer("granian", "bare WSGI app, one worker, default threads", |kit| granian(kit, 1)),
+        peer("granian-2", "the same with `--workers 2`", |kit| granian(kit, 2)),
         peer("ff-python", "functions-framework on gunicorn, one process, default threads", functions_framework),
         Contender {
             name: "fdk-python",
@@ -34,12 +36,29 @@ pub(super) fn contenders() -> Vec<Contender> {
     ]
 }
 
-fn uvicorn(kit: &Kit) -> Result<Prepared> {
+/// The environment, the interpreter and the app: what a start reads.
+fn files(kit: &Kit, further: &[&Path]) -> Result<Vec<PathBuf>> {
+    let mut files = kit.python_files()?;
+    for file in further {
+        // Of an environment everything, not only its programs.
+        let is_bin = file.file_name().is_some_and(|name| name == "bin");
+        files.push(if is_bin { file.parent().unwrap_or(file).to_owned() } else { (*file).to_owned() });
+    }
+    Ok(files)
+}
+
+fn uvicorn(kit: &Kit, workers: usize) -> Result<Prepared> {
     let bin = kit.python_packages("uvicorn", &[&format!("uvicorn[standard]=={UVICORN}")])?;
     let app = kit.source("python/asgi.py", include_str!("../peers/asgi.py"))?;
-    let files = vec![bin.parent().context("bin lies in a folder")?.to_owned(), kit.python()?, app.clone()];
-    let command = Box::new(move |place: &Place| uvicorn_command(&bin, &app, place.port));
-    Ok(Prepared { version: format!("uvicorn {UVICORN}"), command, files })
+    let files = files(kit, &[&bin, &app])?;
+    let command = Box::new(move |place: &Place| {
+        let mut command = uvicorn_command(&bin, &app, place.port);
+        if workers > 1 {
+            command.arg("--workers").arg(workers.to_string());
+        }
+        command
+    });
+    Ok(Prepared { version: format!("uvicorn {UVICORN}"), command, files, artifact: None })
 }
 
 fn uvicorn_command(bin: &Path, app: &Path, port: u16) -> Command {
@@ -49,17 +68,20 @@ fn uvicorn_command(bin: &Path, app: &Path, port: u16) -> Command {
     command
 }
 
-fn granian(kit: &Kit) -> Result<Prepared> {
+fn granian(kit: &Kit, workers: usize) -> Result<Prepared> {
     let bin = kit.python_packages("granian", &[&format!("granian=={GRANIAN}")])?;
     let app = kit.source("python/wsgi.py", include_str!("../peers/wsgi.py"))?;
-    let files = vec![bin.parent().context("bin lies in a folder")?.to_owned(), kit.python()?, app.clone()];
+    let files = files(kit, &[&bin, &app])?;
     let command = Box::new(move |place: &Place| {
         let mut command = Command::new(bin.join("granian"));
         command.args(["--interface", "wsgi", "--host", "127.0.0.1", "--port"]).arg(place.port.to_string());
         command.arg("--working-dir").arg(app.parent().unwrap_or(&app)).arg("wsgi:app");
+        if workers > 1 {
+            command.arg("--workers").arg(workers.to_string());
+        }
         command
     });
-    Ok(Prepared { version: format!("granian {GRANIAN}"), command, files })
+    Ok(Prepared { version: format!("granian {GRANIAN}"), command, files, artifact: None })
 }
 
 fn functions_framework(kit: &Kit) -> Result<Prepared> {
@@ -67,27 +89,27 @@ fn functions_framework(kit: &Kit) -> Result<Prepared> {
     let bin = kit.python_packages("functions-framework-python", &[&package])?;
     // Its own name would shadow no module, but `functions.py` beside others might.
     let app = kit.source("functions-python/functions.py", include_str!("../peers/functions.py"))?;
-    let files = vec![bin.parent().context("bin lies in a folder")?.to_owned(), kit.python()?, app.clone()];
+    let files = files(kit, &[&bin, &app])?;
     let command = Box::new(move |_: &Place| {
         let mut command = Command::new(bin.join("functions-framework"));
         command.args(["--target", "handler", "--source"]).arg(&app).env("HOST", "127.0.0.1");
         command
     });
-    Ok(Prepared { version: format!("functions-framework {FUNCTIONS_FRAMEWORK}"), command, files })
+    Ok(Prepared { version: format!("functions-framework {FUNCTIONS_FRAMEWORK}"), command, files, artifact: None })
 }
 
 fn fdk(kit: &Kit) -> Result<Prepared> {
     // An environment of its own: with a recent uvloop it does not start.
     let bin = kit.python_packages("fdk-python", &[&format!("fdk=={FDK}")])?;
     let app = kit.source("fdk-python/func.py", include_str!("../peers/fdk.py"))?;
-    let files = vec![bin.parent().context("bin lies in a folder")?.to_owned(), kit.python()?, app.clone()];
+    let files = files(kit, &[&bin, &app])?;
     let command = Box::new(move |place: &Place| {
         let mut command = Command::new(bin.join("fdk"));
         command.arg(&app).arg("handler").env("FN_FORMAT", "http-stream");
         command.env("FN_LISTENER", format!("unix:{}", place.socket().display()));
         command
     });
-    Ok(Prepared { version: format!("fdk {FDK}"), command, files })
+    Ok(Prepared { version: format!("fdk {FDK}"), command, files, artifact: None })
 }
 
 fn watchdog(kit: &Kit) -> Result<Prepared> {
@@ -98,7 +120,7 @@ fn watchdog(kit: &Kit) -> Result<Prepared> {
     let program = folder.join("of-watchdog");
     let bin = kit.python_packages("uvicorn", &[&format!("uvicorn[standard]=={UVICORN}")])?;
     let app = kit.source("python/asgi.py", include_str!("../peers/asgi.py"))?;
-    let files = vec![program.clone(), bin.parent().context("bin lies in a folder")?.to_owned(), kit.python()?];
+    let files = files(kit, &[&bin, &app, &program])?;
     let command = Box::new(move |place: &Place| {
         let behind = uvicorn_command(&bin, &app, place.inner_port);
         let words = std::iter::once(behind.get_program()).chain(behind.get_args());
@@ -108,5 +130,5 @@ fn watchdog(kit: &Kit) -> Result<Prepared> {
         command.env("upstream_url", format!("http://127.0.0.1:{}", place.inner_port));
         command
     });
-    Ok(Prepared { version: format!("of-watchdog, uvicorn {UVICORN}"), command, files })
+    Ok(Prepared { version: format!("of-watchdog, uvicorn {UVICORN}"), command, files, artifact: None })
 }

@@ -48,7 +48,7 @@ fn wasmtime(kit: &Kit) -> Result<Prepared> {
             .arg(&compiled);
         command
     });
-    Ok(Prepared { version: format!("wasmtime {WASMTIME}"), command, files })
+    Ok(Prepared { version: format!("wasmtime {WASMTIME}"), command, files, artifact: None })
 }
 
 /// Builds it from its sources where that was not done before: minutes, once.

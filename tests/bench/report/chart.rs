@@ -30,7 +30,7 @@ impl Kind {
 }
 
 const WIDTH: f64 = 860.0;
-const NAMES_WIDTH: f64 = 170.0;
+const NAMES_WIDTH: f64 = 190.0;
 const LABELS_WIDTH: f64 = 110.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 58.0;
@@ -85,7 +85,7 @@ mod tests {
         let bar = |name: &str, value| Bar { name: name.into(), value, label: "x".into(), kind: Kind::Peer };
         let svg = bars("a < b", "", &[bar("one", 50.0), bar("two & three", 100.0), bar("none", 0.0)]);
         assert!(
-            svg.contains("width=\"290.0\"") && svg.contains("width=\"580.0\"") && svg.contains("width=\"1.0\""),
+            svg.contains("width=\"280.0\"") && svg.contains("width=\"560.0\"") && svg.contains("width=\"1.0\""),
             "{svg}"
         );
         assert!(svg.contains("<title>a &lt; b</title>") && svg.contains("two &amp; three"), "{svg}");
