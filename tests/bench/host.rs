@@ -108,7 +108,7 @@ fn measure(options: &Options, kit: &Kit) -> Result<Results> {
     for (outcome, prepared) in present(&mut outcomes, &mut prepared) {
         let Some(target) = Target::of(outcome.contender.name) else { continue };
         crate::say(&format!("idle, workers and warm hosts: {}", outcome.contender.name));
-        let result = idle::measure(&outcome.contender, prepared, times.cold.max(2) + 2);
+        let result = idle::measure(&outcome.contender, prepared, times.warm.min(5));
         let result = result.map(|idle| outcome.idle = Some(idle));
         outcome.note("idle", result);
         if !matches!(target, Target::Wasm | Target::WasiHttp) {

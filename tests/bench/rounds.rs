@@ -94,6 +94,16 @@ impl Figures {
         median(&self.per_second).unwrap_or_default()
     }
 
+    /// The slowest round.
+    pub(crate) fn least(&self) -> f64 {
+        self.per_second.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The fastest round.
+    pub(crate) fn most(&self) -> f64 {
+        self.per_second.iter().copied().fold(0.0, f64::max)
+    }
+
     /// In microseconds.
     pub(crate) fn latency_us(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e3

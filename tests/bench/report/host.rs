@@ -71,6 +71,7 @@ fn steered(results: &Results) -> String {
     let mut table = Table::new(&[
         "server",
         "requests/s",
+        "least – most",
         "of echo",
         "of its peer",
         "p50",
@@ -84,7 +85,7 @@ fn steered(results: &Results) -> String {
     for outcome in &results.outcomes {
         let name = outcome.contender.name;
         let Some(figures) = outcome.measured.cell(&results.plan, handler, connections) else {
-            table.row(&missing_row(outcome, 10));
+            table.row(&missing_row(outcome, 11));
             continue;
         };
         let peer = match outcome.contender.place {
@@ -95,6 +96,7 @@ fn steered(results: &Results) -> String {
         table.row(&[
             name.into(),
             thousands(figures.throughput()),
+            format!("{} – {}", thousands(figures.least()), thousands(figures.most())),
             ratio(figures.throughput(), throughput("echo")),
             peer,
             microseconds(figures.latency_us(0.5)),
