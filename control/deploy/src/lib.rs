@@ -1,11 +1,20 @@
 //! Brings what runs in line with what should run.
 //!
-//! The control plane writes rows of desired state; an agent follows them, lets its backend start and end instances, and
-//! reports each instance back. The two meet in the words of this file: [`InstanceSpec`] is how to start an instance, in the
-//! `spec` of a desired row; [`InstanceState`] and [`InstanceDetail`] are what an agent says of one.
+//! The control plane writes rows of desired state; an [`Agent`] follows them, lets its [`Backend`] start and end instances,
+//! and reports each instance back. Rows and reports meet in [`InstanceSpec`] (how to start an instance, the `spec` of a
+//! desired row), [`InstanceState`] and [`InstanceDetail`].
+//!
+//! [`local`] runs each instance as a host process on this machine, from a pool of warm ones where it can; [`fake`] runs
+//! nothing and does what a test says. Both pass one contract suite.
 
+mod agent;
+mod backend;
+pub mod fake;
+pub mod local;
 mod spec;
 mod state;
 
+pub use agent::{Agent, AgentOptions};
+pub use backend::{Backend, InstanceLine, Report, Reports, Said, logs_stream};
 pub use spec::InstanceSpec;
 pub use state::{InstanceDetail, InstanceState};

@@ -72,6 +72,9 @@ struct Args {
     /// Write log lines for programs or for people
     #[arg(long, env = "IGNITE_LOG_FORMAT", value_enum, default_value_t = Format::Json)]
     log_format: Format,
+    /// Drain and end when stdin ends, as when the process that started the host is gone
+    #[arg(long, env = "IGNITE_STOP_WITH_STDIN")]
+    stop_with_stdin: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -171,6 +174,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
             let name = find("HOSTNAME").map_or("host".into(), |name| name.to_string_lossy());
             format!("{name}-{}", std::process::id())
         }),
+        stop_with_stdin: args.stop_with_stdin,
         log_format: match args.log_format {
             Format::Json => LogFormat::Json,
             Format::Text => LogFormat::Text,

@@ -43,6 +43,9 @@ pub struct HostConfig {
     pub instance: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Whether the end of stdin is a request to stop, like SIGTERM: whoever started the host holds the other end, and so a host
+    /// never outlives it, however it ended.
+    pub stop_with_stdin: bool,
 }
 
 /// What a host serves from its start on.

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::config::HostConfig;
 use crate::host::{Ended, Host, StartError};
@@ -32,7 +33,7 @@ pub fn run_until_signal(config: HostConfig) -> ExitCode {
 }
 
 async fn serve(config: HostConfig) -> Result<Ended, StartError> {
-    let mut signals = Signals::new().map_err(StartError::Admin)?;
+    let mut signals = Signals::new(config.stop_with_stdin).map_err(StartError::Admin)?;
     let host = tokio::select! {
         host = Host::start(config) => host?,
         () = signals.next() => return Ok(Ended::Drained),
@@ -54,18 +55,45 @@ async fn serve(config: HostConfig) -> Result<Ended, StartError> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Ends with stdin, if that is a request to stop.
+    parent: Option<oneshot::Receiver<()>>,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    fn new(stop_with_stdin: bool) -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            parent: if stop_with_stdin { Some(stdin_end()?) } else { None },
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
+            () = ended(&mut self.parent) => (),
         }
+    }
+}
+
+/// Tells once that stdin has ended. A thread reads it: reads of stdin cannot be given up, and this one ends with the process.
+fn stdin_end() -> std::io::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new().name("stdin-end".into()).spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    })?;
+    Ok(end)
+}
+
+async fn ended(parent: &mut Option<oneshot::Receiver<()>>) {
+    match parent {
+        Some(end) => {
+            let _ = end.await;
+            *parent = None;
+        }
+        None => std::future::pending().await,
     }
 }
 
