@@ -1,6 +1,7 @@
 //! Where steps run: each in a sandbox of its phase, or nowhere, unless a person allowed less.
 
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use ignite_compiler_sandbox::{Features, Phase, Place, Sandbox, StepLimits, ToolRoot};
 
@@ -64,6 +65,48 @@ impl Sandboxes {
     }
 }
 
+/// The file `below` a folder that a step could write to, if it and every folder on the way is what it seems: a step may
+/// have laid a link there, to have us read or write something else. No process of it is left that could do so after.
+///
+/// # Errors
+/// When it is not there, or something on the way is a link, or it is not a file.
+pub(crate) fn plain_file(base: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> {
+    let mut path = plain_folder(base, below.as_ref().parent().unwrap_or(Path::new("")))?;
+    path.push(below.as_ref().file_name().unwrap_or_default());
+    if std::fs::symlink_metadata(&path)?.is_file() {
+        return Ok(path);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"))
+}
+
+/// The folder `below` another one, likewise.
+///
+/// # Errors
+/// When it is not there, or something on the way is a link or no folder.
+pub(crate) fn plain_folder(base: &Path, below: &Path) -> io::Result<PathBuf> {
+    let mut path = base.to_owned();
+    for part in below.components() {
+        path.push(part);
+        if !std::fs::symlink_metadata(&path)?.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a folder", path.display())));
+        }
+    }
+    Ok(path)
+}
+
+/// The text of such a file; empty where there is none, or none that can be read.
+pub(crate) fn plain_text(base: &Path, below: &str) -> String {
+    let read = || {
+        let file = std::fs::File::open(plain_file(base, below)?)?;
+        let mut text = String::new();
+        file.take(TEXT_BYTES_MAX).read_to_string(&mut text).map(|_| text)
+    };
+    read().unwrap_or_default()
+}
+
+/// Largest text that is read from a folder of a step, in bytes.
+const TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// The variables that every step has, whatever its tool.
 pub(crate) fn basic_env(phase: Phase, folders: &[PathBuf]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let mut path = std::ffi::OsString::new();
@@ -77,4 +120,26 @@ pub(crate) fn basic_env(phase: Phase, folders: &[PathBuf]) -> Vec<(std::ffi::OsS
         env.push(("HOME".into(), "/tmp".into()));
     }
     env
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn what_a_step_left_is_read_only_where_it_is_what_it_seems() {
+        let (base, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(base.path().join("a/b")).unwrap();
+        std::fs::write(base.path().join("a/b/file"), "own").unwrap();
+        std::fs::create_dir(other.path().join("b")).unwrap();
+        std::fs::write(other.path().join("b/file"), "secret").unwrap();
+        std::os::unix::fs::symlink(other.path(), base.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("b/file"), base.path().join("a/b/linked")).unwrap();
+        assert_eq!(plain_text(base.path(), "a/b/file"), "own");
+        for hidden in ["link/b/file", "a/b/linked", "a/b", "a/nowhere"] {
+            assert!(plain_file(base.path(), hidden).is_err(), "{hidden}");
+            assert_eq!(plain_text(base.path(), hidden), "");
+        }
+    }
 }

@@ -62,6 +62,7 @@ impl<'a> Stage<'a> {
             move |cause| CompileError::Cache { path, cause }
         };
         fs::create_dir_all(to).map_err(failed(to))?;
+        clear(to).map_err(failed(to))?;
         let mut wanted: HashSet<PathBuf> = HashSet::new();
         for (path, content) in &self.written {
             let file = to.join(path);
@@ -86,6 +87,25 @@ impl<'a> Stage<'a> {
         let kept: HashSet<PathBuf> = self.kept.iter().map(|name| to.join(name)).collect();
         remove_others(to, &wanted, &kept).map_err(failed(to))
     }
+}
+
+/// Removes what is neither a file nor a folder, at any depth, and makes folders usable again. What ran in the copy before
+/// may have left a link where a folder stood, and what is written next would go through it to anywhere.
+fn clear(folder: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(folder)?;
+    if metadata.permissions().mode() & 0o700 != 0o700 {
+        fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            clear(&entry.path())?;
+        } else if !kind.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_changed(file: &Path, content: &[u8]) -> io::Result<()> {
@@ -233,5 +253,21 @@ mod tests {
         std::os::unix::fs::symlink(victim.path(), to.path().join("a")).unwrap();
         Stage::of(from.path(), &seen).sync(to.path()).unwrap();
         assert_eq!(fs::read(victim.path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_was_a_folder() {
+        let (from, to, victim) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(from.path().join("src")).unwrap();
+        fs::write(from.path().join("src/lib.rs"), "of the author").unwrap();
+        fs::write(victim.path().join("lib.rs"), "of another").unwrap();
+        std::os::unix::fs::symlink(victim.path(), to.path().join("src")).unwrap();
+        std::os::unix::fs::symlink(victim.path().join("lib.rs"), to.path().join("Cargo.lock")).unwrap();
+        let seen = tree(from.path());
+        Stage::of(from.path(), &seen).keeping("Cargo.lock").sync(to.path()).unwrap();
+        assert_eq!(fs::read(to.path().join("src/lib.rs")).unwrap(), b"of the author");
+        assert_eq!(fs::read(victim.path().join("lib.rs")).unwrap(), b"of another");
+        assert!(!to.path().join("Cargo.lock").is_symlink(), "not even a file that stays may be a link");
     }
 }

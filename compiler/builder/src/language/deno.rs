@@ -15,6 +15,7 @@ use super::{Context, PackedFile, Payload};
 use crate::cache::made;
 use crate::error::CompileError;
 use crate::packages::LockText;
+use crate::sandbox::plain_text;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -54,7 +55,7 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         session.run_hinted("deno bundle", &run.arg(&out).arg(entry), &download_hint)?;
     }
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable };
-    let locked = std::fs::read_to_string(places.app.join("deno.lock")).unwrap_or_default();
+    let locked = plain_text(&places.app, "deno.lock");
     let dependencies = dependencies(&locked);
     Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Deno(locked)), locks: vec![lock] })
 }
@@ -106,7 +107,8 @@ fn command(context: &Context<'_>, places: &Places, phase: Phase, args: &[&str]) 
 /// package is run.
 fn fetch(context: &Context<'_>, session: &mut Session<'_>, places: &Places, stamp: &Path) -> Result<(), CompileError> {
     const STEP: &str = "deno cache";
-    let now = || imports_key(context, &fs::read(places.app.join("deno.lock")).unwrap_or_default());
+    let mark = context.mark_of("deno")?;
+    let now = || imports_key(context, &mark, plain_text(&places.app, "deno.lock").as_bytes());
     if !context.no_cache && fs::read_to_string(stamp).is_ok_and(|before| before == now()) {
         session.cached(STEP);
         return Ok(());
@@ -118,8 +120,8 @@ fn fetch(context: &Context<'_>, session: &mut Session<'_>, places: &Places, stam
 
 /// Changes whenever something else may be imported: of every line in which a text stands, and of the files that map names
 /// to modules.
-fn imports_key(context: &Context<'_>, lock: &[u8]) -> String {
-    let mut key = KeyBuilder::new("deno imports 1").with("lock", lock);
+fn imports_key(context: &Context<'_>, home: &[u8], lock: &[u8]) -> String {
+    let mut key = KeyBuilder::new("deno imports 2").with("home", home).with("lock", lock);
     for file in context.tree.files() {
         match &file.text {
             Some(text) if !file.path.ends_with(".json") && !file.path.ends_with(".jsonc") => {
@@ -158,7 +160,7 @@ fn empty_module(places: &Places) -> Result<PathBuf, CompileError> {
 
 /// The cache of this version of Deno.
 fn deno_folder(context: &Context<'_>) -> Result<PathBuf, CompileError> {
-    context.cache.folder(&format!("deno/{}", context.tool(Tool::Deno)?.version))
+    made(context.home_of("deno")?.join(context.tool(Tool::Deno)?.version.to_string()))
 }
 
 /// The program that `deno compile` puts the code into, likewise: by compiling an empty module.

@@ -7,8 +7,11 @@ use ignite_core_model::toolchain::Tool;
 
 use super::{Context, PackedFile, Payload};
 use crate::cache::made;
+use crate::depot;
 use crate::error::CompileError;
+use crate::origin::{Origin, Part, Whence};
 use crate::packages::LockText;
+use crate::sandbox::plain_text;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -33,7 +36,7 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         let mut run = Run::new(phase, &program, &app).args(args.iter().copied());
         run = run.reads(tool_root.iter()).writes([&app]).reads([&sdk_folder]);
         let (cache, modules, path) =
-            (context.cache.folder("go/build")?, context.cache.folder("go/mod")?, context.cache.folder("go/path")?);
+            (context.cache.folder("go/build")?, context.home_of("go-mod")?, context.home_of("go-path")?);
         for (name, folder) in [("GOCACHE", &cache), ("GOMODCACHE", &modules), ("GOPATH", &path)] {
             run = run.env(name, folder);
         }
@@ -73,17 +76,32 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
             ],
         )?,
     )?;
+    let modules = context.home_of("go-mod")?;
+    // What no public log of sums vouches for is this tenant's own.
+    let public = context.pass(PRIVATE_VARIABLES).is_empty();
+    let known = |text: &str| if public { depot::modules(text) } else { Vec::new() };
+    let given = depot::give(context.cache, &modules, &known(&plain_text(&app, "go.sum")));
     session.run_hinted("go mod tidy", &command(Phase::Fetch, &["mod", "tidy"])?, &hint)?;
+    let named = known(&plain_text(&app, "go.sum"));
+    let admitted = depot::admit(context.cache, &modules, &named)?;
+    if !named.is_empty() {
+        let whence = if admitted == 0 && given > 0 { Whence::Shared } else { Whence::Made };
+        let detail = format!("{given} of {} modules shared, {admitted} new", named.len());
+        session.came_from(Origin { part: Part::Downloads, whence, detail });
+    }
     let out = out_folder.join("app");
     let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
     let build = command(Phase::Build, &["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
     session.run_hinted("go build", &build.arg(&out).arg(package), &hint)?;
 
-    let sums = std::fs::read_to_string(app.join("go.sum")).unwrap_or_default();
+    let sums = plain_text(&app, "go.sum");
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable: true };
     let dependencies = dependencies(&sums);
     Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Go(sums)), locks: vec![lock] })
 }
+
+/// Variables by which modules are exempt from the public log of sums.
+const PRIVATE_VARIABLES: &[&str] = &["GONOSUMDB", "GOPRIVATE", "GOINSECURE", "GOSUMDB", "GONOSUMCHECK"];
 
 /// Where an author's modules come from; for what fetches them.
 const FETCH_VARIABLES: &[&str] =

@@ -6,21 +6,31 @@ mod go;
 mod python;
 mod rust;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ignite_compiler_plan::{KeyBuilder, Plan, SourceTree};
 use ignite_core_artifact::Dependency;
 use ignite_core_model::Runtime;
 use ignite_core_model::toolchain::Tool;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Holding, Lock, Wait, kind, made};
 use crate::compile::Env;
 use crate::error::CompileError;
 use crate::identity::Identities;
 use crate::packages::LockText;
 use crate::session::{Run, Session};
-use crate::tools::{FoundTool, Tools};
+use crate::tools::{FoundTool, Tools, write_whole};
+
+/// Longest wait for a home of a tool that is just being removed.
+const HOME_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The file of a home that no other home has the same of.
+const HOME_MARK: &str = ".ignite-home";
 
 /// What a language needs to know of a compile.
 pub(crate) struct Context<'a> {
@@ -36,6 +46,8 @@ pub(crate) struct Context<'a> {
     /// For whom; see `CompileRequest`.
     pub(crate) tenant: &'a str,
     pub(crate) app: Option<&'a str>,
+    /// The homes of tools that this compile uses, and what keeps them there.
+    pub(crate) homes: RefCell<BTreeMap<&'static str, (PathBuf, Lock)>>,
     pub(crate) no_cache: bool,
     pub(crate) quick: bool,
 }
@@ -71,6 +83,32 @@ impl Context<'_> {
             .iter()
             .find(|found| found.tool == tool)
             .ok_or_else(|| CompileError::Answer { step: tool.to_string(), cause: "it was not looked for".to_owned() })
+    }
+
+    /// The folder in which a tool keeps what it downloads for this tenant. It stays for as long as the compile runs.
+    pub(crate) fn home_of(&self, tool: &'static str) -> Result<PathBuf, CompileError> {
+        if let Some((home, _)) = self.homes.borrow().get(tool) {
+            return Ok(home.clone());
+        }
+        let key = KeyBuilder::new("home 1").with("tenant", self.tenant).with("tool", tool).finish();
+        // Only who removes it waits for nobody else to use it, so there is nothing to wait for but that.
+        let limit = HOME_WAIT_MAX;
+        let wait = Wait { until: Instant::now() + limit, limit, cancel: None };
+        let (home, lock) = self.cache.place(kind::DOWNLOADS, key, Holding::WithOthers, &wait)?;
+        let home = made(home)?;
+        let mark = home.join(HOME_MARK);
+        if !mark.is_file() {
+            let own = self.cache.fresh()?.path().file_name().unwrap_or_default().to_owned();
+            write_whole(&mark, own.as_encoded_bytes()).map_err(|cause| CompileError::Cache { path: mark, cause })?;
+        }
+        self.homes.borrow_mut().insert(tool, (home.clone(), lock));
+        Ok(home)
+    }
+
+    /// What tells a home from one that was there before: what was fetched is noted with it.
+    pub(crate) fn mark_of(&self, tool: &'static str) -> Result<Vec<u8>, CompileError> {
+        let mark = self.home_of(tool)?.join(HOME_MARK);
+        fs::read(&mark).map_err(|cause| CompileError::Cache { path: mark, cause })
     }
 
     /// The digest of what a tool consists of.

@@ -17,8 +17,11 @@ use ignite_core_model::toolchain::Tool;
 
 use super::{Context, PackedFile, Payload};
 use crate::cache::{kind, made};
+use crate::depot;
 use crate::error::CompileError;
+use crate::origin::{Origin, Part, Whence};
 use crate::packages::LockText;
+use crate::sandbox::{plain_file, plain_text};
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
@@ -76,6 +79,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     let metadata = cargo.metadata(session, &package)?;
     let (kind, name) = cargo_target(&metadata, &package, &cargo.seen(&app))?;
     cargo.fetch(session, &work)?;
+    // Before anyone's code runs: what is told about the artifact is what it was made of.
+    let locked = plain_text(&app, "Cargo.lock");
     dependencies::Wanted { context, package: &package, metadata: &metadata, kind }.provide(&cargo, &work, session)?;
     let run = build_command(&cargo, context, &package, kind, &name)?;
     session.run_hinted("cargo build", &run, &build_hint)?;
@@ -85,8 +90,8 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         (Target::Native, Kind::Library) => ignite_compiler_plan::rust::WORKER_BIN.to_owned(),
         (Target::Wasm, _) => format!("{name}.wasm"),
     };
-    let content = work.join("target").join(&cargo.triple).join("release").join(built);
-    let locked = fs::read_to_string(app.join("Cargo.lock")).unwrap_or_default();
+    let built = Path::new("target").join(&cargo.triple).join("release").join(built);
+    let content = plain_file(&work, &built).map_err(|cause| CompileError::Cache { path: work.join(&built), cause })?;
     let file = PackedFile {
         path: context.plan.entrypoint.clone(),
         content,
@@ -215,7 +220,7 @@ struct Cargo<'a> {
 
 impl<'a> Cargo<'a> {
     fn new(context: &'a Context<'a>, work: &Path, sandboxed: bool) -> Result<Self, CompileError> {
-        let home = context.cache.folder("cargo")?;
+        let home = context.home_of("cargo")?;
         made(work.join("target"))?;
         config::write(context.env, &home)?;
         let outside_work = work.to_owned();
@@ -279,6 +284,8 @@ impl<'a> Cargo<'a> {
         let mut run = Run::new(phase, &self.program, self.work.join("app"))
             .env("CARGO_HOME", &self.home)
             .env("CARGO_TARGET_DIR", self.work.join("target"))
+            // What is kept is decided here, and not by what Cargo last used: it cannot note that in a home it only reads.
+            .env("CARGO_CACHE_AUTO_CLEAN_FREQUENCY", "never")
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         run.root = self.root.clone();
@@ -290,7 +297,12 @@ impl<'a> Cargo<'a> {
         let (home, inside_home) = (self.outside_home.clone(), self.home.clone());
         match phase {
             Phase::Build => {
-                run.mounts.push(mount(self.outside_work.clone(), self.work.clone(), Access::ReadWrite));
+                // Not the work folder itself: what we note there is not theirs to change.
+                for name in ["app", "target"] {
+                    // It may have been removed to begin anew; if it cannot be made, the mount will say so.
+                    let _ = fs::create_dir_all(self.outside_work.join(name));
+                    run.mounts.push(mount(self.outside_work.join(name), self.work.join(name), Access::ReadWrite));
+                }
                 run.mounts.push(mount(home, inside_home, Access::ReadOnly));
                 // Where packages lie is told, and not with which password they came.
                 let config = (self.outside_home.join(config::PUBLIC), self.home.join("config.toml"));
@@ -328,18 +340,28 @@ impl<'a> Cargo<'a> {
     fn fetch(&self, session: &mut Session<'_>, work: &Path) -> Result<(), CompileError> {
         const STEP: &str = "cargo fetch";
         let (app, stamp) = (work.join("app"), work.join("fetched"));
+        let mark = self.context.mark_of("cargo")?;
+        let told = |whence, detail| Origin { part: Part::Downloads, whence, detail };
         let now = || {
-            let lock = fs::read(app.join("Cargo.lock")).unwrap_or_default();
+            let lock = plain_text(&app, "Cargo.lock");
             let manifests = self.context.tree.files().iter().filter(|file| file.path.ends_with("Cargo.toml"));
-            let key = KeyBuilder::new("fetched 1").with("lock", lock);
+            let key = KeyBuilder::new("fetched 2").with("home", &mark).with("lock", lock);
             manifests.fold(key, |key, file| key.with(&file.path, file.digest.as_bytes())).finish().to_string()
         };
         if !self.context.no_cache && fs::read_to_string(&stamp).is_ok_and(|before| before == now()) {
             session.cached(STEP);
+            session.came_from(told(Whence::Kept, String::new()));
             return Ok(());
         }
+        let cache = self.context.cache;
+        let known = depot::crates(&plain_text(&app, "Cargo.lock"));
+        let given = depot::give(cache, &self.outside_home, &known);
         let run = self.command(Phase::Fetch).args(["fetch", "--target", &self.triple]);
         session.run_hinted(STEP, &run, &fetch_hint)?;
+        let named = depot::crates(&plain_text(&app, "Cargo.lock"));
+        let admitted = depot::admit(cache, &self.outside_home, &named)?;
+        let whence = if admitted == 0 && given > 0 { Whence::Shared } else { Whence::Made };
+        session.came_from(told(whence, format!("{given} of {} crates shared, {admitted} new", named.len())));
         fs::write(&stamp, now()).map_err(|cause| CompileError::Cache { path: stamp.clone(), cause })
     }
 

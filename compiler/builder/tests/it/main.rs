@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+mod attacks;
 mod builder;
 mod dependencies;
 mod hostile;

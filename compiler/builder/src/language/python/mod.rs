@@ -13,9 +13,10 @@ use serde::Deserialize;
 use super::{Context, PackedFile, Payload};
 use crate::cache::made;
 use crate::error::CompileError;
+use crate::origin::{Origin, Part, Whence};
 use crate::session::{Run, Session};
 use crate::stage::Stage;
-use crate::tools::{FoundTool, Tools};
+use crate::tools::{FoundTool, Tools, write_whole};
 
 const CHECK: &str = include_str!("check.py");
 const VENDOR_SCRIPT: &str = include_str!("vendor.py");
@@ -135,7 +136,9 @@ fn vendor(
     let (done, list) = (folder.join(VENDOR), folder.join("packages.json"));
     if done.is_dir() && list.is_file() && !context.no_cache {
         session.cached(STEP);
+        session.came_from(Origin { part: Part::Dependencies, whence: Whence::Kept, detail: String::new() });
     } else {
+        session.came_from(Origin { part: Part::Dependencies, whence: Whence::Made, detail: String::new() });
         install(context, session, app, wanted, &folder, &done, &list)?;
     }
     let failed = |path: &Path| {
@@ -154,7 +157,8 @@ fn vendor(
 
 /// Of everything that can decide what is installed: requirement files may name each other, and wheels beside them.
 fn vendor_key(context: &Context<'_>) -> Result<ignite_core_model::Digest, CompileError> {
-    let mut key = KeyBuilder::new("python vendor 1");
+    // What is installed is not proved by digests in every case, and may come from a private index: no other tenant sees it.
+    let mut key = KeyBuilder::new("python vendor 2").with("tenant", context.tenant);
     for tool in [Tool::Python, Tool::Uv] {
         key = key.with(tool.as_str(), context.tool(tool)?.version.to_string());
     }
@@ -197,7 +201,7 @@ fn install(
         let run = run.envs(context.pass(INDEX_VARIABLES)).envs(context.pass(&["NETRC"]));
         let run = run.reads(context.named(&["UV_CONFIG_FILE", "UV_FIND_LINKS", "NETRC"]));
         let run = run.reads(context.of_home(&[".config/uv"])).reads(uv_reads.iter()).reads(python_reads.iter());
-        let cache = context.cache.folder("uv")?;
+        let cache = context.home_of("uv")?;
         let run = run.reads([app]).writes([folder, &cache]).env("UV_CACHE_DIR", &cache);
         let run = run.env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
         Ok::<Run, CompileError>(run)
@@ -230,7 +234,7 @@ fn install(
     let answer =
         session.ask("compile packages", &script(context, VENDOR_SCRIPT, folder)?.arg(&fresh).writes([folder]))?;
     answered::<Vendored>("compile packages", &answer)?;
-    fs::rename(&fresh, done).and_then(|()| fs::write(list, answer)).map_err(failed)
+    fs::rename(&fresh, done).and_then(|()| write_whole(list, answer.as_bytes())).map_err(failed)
 }
 
 fn install_hint(lines: &[String]) -> Option<String> {
@@ -254,7 +258,7 @@ fn list_files(folder: &Path, prefix: &str, files: &mut Vec<PackedFile>) -> std::
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let (path, content) = (format!("{prefix}/{name}"), entry.path());
-        let metadata = fs::metadata(&content)?;
+        let metadata = fs::symlink_metadata(&content)?;
         if metadata.is_dir() {
             list_files(&content, &path, files)?;
         } else if metadata.is_file() {

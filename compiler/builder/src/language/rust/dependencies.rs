@@ -23,6 +23,7 @@ use crate::cache::{Holding, kind, snapshot};
 use crate::error::CompileError;
 use crate::language::Context;
 use crate::origin::{Origin, Part, Whence};
+use crate::sandbox::plain_folder;
 use crate::sdk;
 use crate::session::Session;
 use crate::tools::write_whole;
@@ -191,7 +192,9 @@ impl Wanted<'_> {
         }
         fs::rename(fresh.path().join("target"), &files).map_err(failed)?;
         fs::remove_dir_all(&app).map_err(failed)?;
-        for folder in [files.join("release"), files.join(&cargo.triple).join("release")] {
+        for folder in [Path::new("release"), &Path::new(&cargo.triple).join("release")] {
+            // A build script could have put a link in its place.
+            let folder = plain_folder(&files, folder).map_err(failed)?;
             prepare(&folder, skeleton).map_err(failed)?;
         }
         if let Err(error) = snapshot::seal(fresh.path(), about) {
@@ -228,14 +231,14 @@ fn prepare(folder: &Path, skeleton: &Skeleton) -> std::io::Result<()> {
         match name.to_str() {
             Some("deps") => {}
             Some(".fingerprint" | "build") => {
-                for unit in fs::read_dir(&path)? {
+                for unit in fs::read_dir(plain_folder(folder, Path::new(&name))?)? {
                     let unit = unit?;
                     if !unit.file_name().to_str().is_some_and(|unit| skeleton.keeps(unit)) {
                         fs::remove_dir_all(unit.path())?;
                     }
                 }
             }
-            _ if path.is_dir() => fs::remove_dir_all(&path)?,
+            _ if entry.file_type()?.is_dir() => fs::remove_dir_all(&path)?,
             _ => fs::remove_file(&path)?,
         }
     }
