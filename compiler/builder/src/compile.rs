@@ -111,6 +111,10 @@ impl Builder {
         let settings = Settings::read(source.manifest.as_deref(), request)?;
         let tree = source.tree(&settings.patterns, &self.limits)?;
         let plan = plan(&tree, &settings.wishes)?;
+        let tree = tree.without(&plan.left_out);
+        for note in &plan.notes {
+            events(CompileEvent::Line { step: "source", stream: Stream::Stderr, line: &format!("note: {note}") });
+        }
         let tools = language::tools(&plan, &tree, &self.tools)?;
         self.cache.sweep();
         let key = self.key(&plan, &settings, &tools, request);
@@ -132,6 +136,9 @@ impl Builder {
         }
 
         let mut session = Session::new(events, &request.cancel, request.time_max, log, &self.sandboxes)?;
+        for note in &plan.notes {
+            session.note(&format!("note: {note}"));
+        }
         let context = Context {
             cache: &self.cache,
             env: &self.env,

@@ -274,7 +274,7 @@ impl<'a> Session<'a> {
     }
 
     /// Keeps a line. A log that cannot be written is no reason to fail a compile, but there is no use in going on.
-    fn note(&mut self, line: &str) {
+    pub(crate) fn note(&mut self, line: &str) {
         if self.log.as_mut().is_some_and(|log| writeln!(log, "{line}").is_err()) {
             self.log = None;
         }

@@ -113,11 +113,25 @@ pub fn config(tree: &SourceTree, sdk_url: &str) -> Result<String, Mistakes> {
         }
     }
     config.insert("imports".to_owned(), Value::Object(imports));
+    // What does not count, of which `guard` makes a note.
+    config.remove("tasks");
+    if lock_elsewhere(&config) {
+        config.remove("lock");
+    }
     // Beside a package.json Deno expects packages in node_modules, which is never copied; its own cache serves as well.
     if tree.has("package.json") && config.get("nodeModulesDir").and_then(Value::as_str) != Some("auto") {
         config.insert("nodeModulesDir".to_owned(), Value::String("none".to_owned()));
     }
     Ok(serde_json::to_string_pretty(&Value::Object(config)).unwrap_or_default())
+}
+
+/// Whether `lock` turns the lock file off, or has it in another place than beside the configuration.
+pub(crate) fn lock_elsewhere(config: &Map<String, Value>) -> bool {
+    match config.get("lock") {
+        None | Some(Value::Bool(true)) => false,
+        Some(Value::Object(lock)) => lock.get("path").is_some_and(|path| path.as_str() != Some("deno.lock")),
+        Some(lock) => lock.as_str() != Some("deno.lock"),
+    }
 }
 
 fn object(tree: &SourceTree, path: &str) -> Result<Map<String, Value>, Mistakes> {

@@ -9,6 +9,7 @@ pub mod component;
 pub mod deno;
 mod detect;
 pub mod go;
+mod guard;
 mod jsonc;
 mod key;
 mod mistake;

@@ -3,6 +3,7 @@
 use ignite_core_model::{ArtifactKind, Digest, Runtime, Target};
 
 use crate::detect::detect;
+use crate::guard::guard;
 use crate::mistake::{Mistake, Mistakes};
 use crate::tree::SourceTree;
 use crate::{component, deno, go, python, rust};
@@ -35,6 +36,10 @@ pub struct Plan {
     pub entrypoint: String,
     /// Of the source tree.
     pub source: Digest,
+    /// Files of the tree that steer tools and that no tool is to see.
+    pub left_out: Vec<String>,
+    /// What of the source does not count, a sentence for each, for the log.
+    pub notes: Vec<String>,
 }
 
 /// Decides what is to be compiled, and refuses what cannot be.
@@ -69,7 +74,9 @@ pub fn plan(tree: &SourceTree, wishes: &Wishes) -> Result<Plan, Mistakes> {
         (_, ArtifactKind::Component) => "app.wasm".to_owned(),
         _ => "app".to_owned(),
     };
-    Ok(Plan { runtime, target, kind, entry, entrypoint, source: tree.digest() })
+    let aside = guard(tree, runtime, &entry)?;
+    let source = tree.digest();
+    Ok(Plan { runtime, target, kind, entry, entrypoint, source, left_out: aside.files, notes: aside.notes })
 }
 
 fn runtime_of_entrypoint(path: &str) -> Option<Runtime> {

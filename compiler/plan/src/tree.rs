@@ -68,6 +68,13 @@ impl SourceTree {
         self.files.iter().filter(|file| !file.path.contains('/'))
     }
 
+    /// The same tree without the files at these paths.
+    #[must_use]
+    pub fn without(mut self, paths: &[String]) -> Self {
+        self.files.retain(|file| !paths.contains(&file.path));
+        self
+    }
+
     /// Of every path, mode and content; nothing else, so that it is the same in another folder on another day.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -86,8 +93,21 @@ pub fn wants_text(path: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     matches!(
         extension,
-        "go" | "rs" | "ts" | "js" | "mts" | "mjs" | "tsx" | "jsx" | "toml" | "json" | "jsonc" | "lock" | "txt"
-    )
+        "go" | "rs"
+            | "ts"
+            | "js"
+            | "mts"
+            | "mjs"
+            | "tsx"
+            | "jsx"
+            | "toml"
+            | "json"
+            | "jsonc"
+            | "lock"
+            | "txt"
+            | "in"
+            | "mod"
+    ) || matches!(name, ".npmrc" | "config")
 }
 
 #[cfg(test)]

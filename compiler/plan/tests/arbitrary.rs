@@ -28,6 +28,18 @@ fn text() -> impl Strategy<Value = String> {
         ":",
         "\"imports\"",
         "\"importMap\"",
+        "-e ",
+        "-r ",
+        "${",
+        "git+",
+        "file:",
+        "@",
+        "../",
+        "replace",
+        "=>",
+        "[tool.uv",
+        "rustflags = ",
+        "-C",
         "[package]",
         "[workspace]",
         "[dependencies]",
@@ -55,7 +67,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 18] = [
     "main.go",
     "go.mod",
     "main.ts",
@@ -68,6 +80,12 @@ const PATHS: [&str; 12] = [
     "handler.py",
     "pyproject.toml",
     "requirements.txt",
+    "uv.lock",
+    "uv.toml",
+    "package.json",
+    ".npmrc",
+    ".cargo/config.toml",
+    "shared/Cargo.toml",
 ];
 
 proptest! {

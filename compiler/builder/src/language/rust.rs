@@ -383,6 +383,9 @@ impl<'a> Cargo<'a> {
 
 fn fetch_hint(lines: &[String]) -> Option<String> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    if has("no matching package found") {
+        return Some("write the dependency as its package is called, in upper and lower case too".to_owned());
+    }
     if has("no matching package named") {
         return Some("check the spelling of the dependency in Cargo.toml".to_owned());
     }

@@ -1,6 +1,8 @@
 //! What strangers send: archives, and sources that try to take over the tools that compile them.
 
 mod archives;
+mod cases;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -51,7 +51,7 @@ fn report(case: &Path) -> String {
     normal(&report, dir.path())
 }
 
-fn copy(from: &Path, to: &Path, top: bool) {
+pub(crate) fn copy(from: &Path, to: &Path, top: bool) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -101,7 +101,7 @@ const PROGRESS: [&str; 17] = [
 ];
 
 /// Takes out what differs between machines and days: folders, versions, hosts.
-fn normal(report: &str, dir: &Path) -> String {
+pub(crate) fn normal(report: &str, dir: &Path) -> String {
     let cache = cache();
     let mut out = String::new();
     let mut in_sdk = false;

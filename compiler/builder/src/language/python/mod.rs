@@ -1,5 +1,6 @@
 //! Python: the handler is found by parsing, dependencies are vendored, and everything is compiled to byte code.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -204,7 +205,9 @@ fn install(
         let cache = context.home_of("uv")?;
         let run = run.reads([app]).writes([folder, &cache]).env("UV_CACHE_DIR", &cache);
         let run = run.env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
-        Ok::<Run, CompileError>(run)
+        let own = own_settings(context);
+        let file = own.iter().filter(|(name, _)| name == "UV_CONFIG_FILE").map(|(_, path)| PathBuf::from(path));
+        Ok::<Run, CompileError>(run.reads(file).envs(own.clone()))
     };
     let mut requirements = PathBuf::from(match wanted {
         Dependencies::Requirements => "requirements.txt",
@@ -235,6 +238,21 @@ fn install(
         session.ask("compile packages", &script(context, VENDOR_SCRIPT, folder)?.arg(&fresh).writes([folder]))?;
     answered::<Vendored>("compile packages", &answer)?;
     fs::rename(&fresh, done).and_then(|()| write_whole(list, answer.as_bytes())).map_err(failed)
+}
+
+/// Keeps uv from the settings that lie in the author's folder or above the copy of it: what counts is the file of
+/// whoever runs the compiler.
+fn own_settings(context: &Context<'_>) -> Option<(OsString, OsString)> {
+    if !context.pass(&["UV_CONFIG_FILE"]).is_empty() {
+        return None;
+    }
+    let set = |name| (context.env)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let file = folder.map(|folder| folder.join("uv/uv.toml")).filter(|file| file.is_file());
+    Some(match file {
+        Some(file) => ("UV_CONFIG_FILE".into(), file.into()),
+        None => ("UV_NO_CONFIG".into(), "1".into()),
+    })
 }
 
 fn install_hint(lines: &[String]) -> Option<String> {

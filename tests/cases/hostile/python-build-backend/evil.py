@@ -1,0 +1,2 @@
+import pathlib
+pathlib.Path("/tmp/ignite-evil").touch()
