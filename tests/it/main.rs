@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod app;
-mod bench;
 mod behaviour;
+mod bench;
 mod dev;
 mod examples;
 mod faults;
@@ -13,5 +13,7 @@ mod faults_workers;
 mod invoke;
 mod journeys;
 mod limits;
+mod multi;
+mod soak;
 mod warm;
 mod words;

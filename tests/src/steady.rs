@@ -28,6 +28,8 @@ const BODY_BYTES_MAX: usize = 3000;
 pub struct Plan {
     /// Where to.
     pub address: String,
+    /// The hostname that requests name.
+    pub host: String,
     /// The path of a handler that gives its payload back.
     pub path: &'static str,
     /// Further header lines, each with its line end.
@@ -44,6 +46,7 @@ impl Plan {
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
+            host: "test".to_owned(),
             path: "/echo",
             headers: String::new(),
             per_second: PER_SECOND,
@@ -181,8 +184,12 @@ impl Sender {
             Some(Ok(true)) => {}
         }
         let Some(client) = &mut self.client else { return Outcome::Lost("no connection".into()) };
-        let headers = format!("{}x-ignite-execution-id: {id}\r\n", self.plan.headers);
-        let answer = client.request("POST", self.plan.path, &headers, &body).and_then(|()| client.answer());
+        let Plan { host, path, headers, .. } = &self.plan;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}x-ignite-execution-id: {id}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = client.send([head.as_bytes(), &body].concat()).and_then(|()| client.answer());
         match answer {
             Ok(answer) => judge(&answer, &id, &body),
             Err(error) => Outcome::Lost(format!("{error:#}")),

@@ -16,6 +16,7 @@ async fn handler(req: Request, ctx: Context) -> Result<Response> {
         "exit" => std::process::exit(3),
         "hang" => hang().await,
         "spin" => spin(),
+        "allocate" => allocate(),
         "stream" => stream(&ctx).await,
         "stream-fail" => stream_fail(&ctx).await,
         "stream-large" => stream_large(&req, &ctx).await,
@@ -62,6 +63,13 @@ async fn hang() -> Result<Response> {
 fn spin() -> Result<Response> {
     loop {
         std::hint::spin_loop();
+    }
+}
+
+fn allocate() -> Result<Response> {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(vec![1_u8; 1 << 20]);
     }
 }
 
