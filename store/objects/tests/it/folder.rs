@@ -1,0 +1,83 @@
+//! What only a folder has.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use ignite_core_model::Fault;
+use ignite_store_objects::{Content, Location, Objects, ObjectsError, PART_BYTES};
+
+use crate::support::{folder, key, noise, signer};
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path.display().to_string()) }
+    }
+    found
+}
+
+#[tokio::test]
+async fn no_key_leads_through_a_link() {
+    let store = folder();
+    let root = store.folder.path().join("deep/objects");
+    let outside = store.folder.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("secret"), "x").unwrap();
+    std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+    std::os::unix::fs::symlink(outside.join("secret"), root.join("file")).unwrap();
+    let content = Content::of(b"y");
+    for text in ["link/secret", "link/new", "file"] {
+        let error = store.objects.get_bytes(&key(text), 10).await.unwrap_err();
+        assert!(matches!(error, ObjectsError::Link(_)), "{error}");
+        let error = store.objects.put_bytes(&key(text), Bytes::from_static(b"y"), &content).await.unwrap_err();
+        assert!(matches!(error, ObjectsError::Link(_)), "{error}");
+        assert!(matches!(store.objects.delete(&key(text)).await, Err(ObjectsError::Link(_))));
+    }
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn the_folder_is_its_owners_and_holds_nothing_half_done() {
+    let store = folder();
+    let root = store.folder.path().join("deep/objects");
+    assert_eq!(root.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let bytes = noise(PART_BYTES + 5);
+    store.objects.put_bytes(&key("a/b"), bytes.clone(), &Content::of(&bytes)).await.unwrap();
+    let wrong = Content { size: bytes.len() as u64, ..Content::of(b"other") };
+    store.objects.put_bytes(&key("a/c"), bytes, &wrong).await.unwrap_err();
+    assert_eq!(files(&root), [root.join("a/b").display().to_string()]);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for root in [file.clone(), file.join("below")] {
+        let error = Objects::open(&Location::Folder { root, signer: signer() }).unwrap_err();
+        assert_eq!(error.fault(), Fault::Internal, "{error}");
+        assert!(matches!(error, ObjectsError::Denied(_)), "{error}");
+    }
+}
+
+/// A disk of 64 kB, which only root can make: where tests run as somebody else the kernel is asked in vain.
+#[tokio::test]
+async fn a_full_disk_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    let mounted = rustix::mount::mount("tmpfs", folder.path(), "tmpfs", flags, Some(c"size=64k"));
+    if mounted.is_err() {
+        assert!(!rustix::process::geteuid().is_root(), "root can mount: {mounted:?}");
+        return;
+    }
+    let objects = Objects::open(&Location::Folder { root: folder.path().join("o"), signer: signer() }).unwrap();
+    let bytes = noise(200_000);
+    let error = objects.put_bytes(&key("a"), bytes.clone(), &Content::of(&bytes)).await.unwrap_err();
+    let list = objects.list("", None, 10).await.unwrap();
+    drop(objects);
+    rustix::mount::unmount(folder.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert!(matches!(error, ObjectsError::Full(_)), "{error:?}");
+    assert_eq!((error.fault(), list), (Fault::Busy, Vec::new()));
+}
