@@ -25,7 +25,7 @@ struct Row {
 }
 
 pub(crate) fn run(args: &DoctorArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
-    let builder = builder(settings);
+    let builder = builder(settings, false);
     let rows: Vec<Row> = needed_for(args.runtime)
         .map(|tool| {
             let needed = Pins::embedded().pin(tool).needed();

@@ -43,6 +43,8 @@ pub(crate) mod kind {
     pub(crate) const DEPENDENCIES: &str = "dependencies";
     /// Vendored Python packages.
     pub(crate) const PYTHON: &str = "python";
+    /// Downloads that a digest proves, for all tenants.
+    pub(crate) const DEPOT: &str = "depot";
     /// What the tools of a tenant download and keep.
     pub(crate) const DOWNLOADS: &str = "downloads";
 }
@@ -120,6 +122,13 @@ impl Cache {
         Ok((folder, lock))
     }
 
+    /// Where the entry of `kind` for `key` is, for kinds whose entries never change and are read without a lock.
+    pub(crate) fn entry(&self, kind: &str, key: Digest) -> PathBuf {
+        let entry = self.root.join(kind).join(short(key));
+        touch(&entry);
+        entry
+    }
+
     /// Every entry of `kind`.
     pub(crate) fn entries(&self, kind: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.root.join(kind)).into_iter().flatten().flatten();
@@ -134,17 +143,23 @@ impl Cache {
 
     /// A lock by its name in the folder of locks.
     pub(crate) fn lock(&self, name: &str, holding: Holding, wait: &Wait<'_>) -> Result<Lock, CompileError> {
-        // Lock files are never removed: whoever waits must wait for the same file as whoever comes later.
+        // Whoever waits must wait for the same file as whoever comes later: one that was removed meanwhile is no lock.
         let path = self.folder("locks")?.join(name);
         let failed = |cause| CompileError::Cache { path: path.clone(), cause };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed);
+        let mut file = open()?;
         loop {
             let tried = match holding {
                 Holding::Alone => file.try_lock(),
                 Holding::WithOthers => file.try_lock_shared(),
             };
             match tried {
-                Ok(()) => return Ok(Lock { _file: file }),
+                Ok(()) if fresh::is_at(&file, &path) => return Ok(Lock { _file: file }),
+                // Whoever held it has removed the entry, and the file with it.
+                Ok(()) => {
+                    file = open()?;
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => wait.check()?,
                 Err(TryLockError::Error(cause)) => return Err(failed(cause)),
             }
@@ -200,7 +215,7 @@ impl Cache {
         if lately || fs::write(&stamp, "").is_err() {
             return;
         }
-        for kind in [kind::LOGS, kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DOWNLOADS] {
+        for kind in [kind::LOGS, kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DEPOT, kind::DOWNLOADS] {
             self.prune(kind);
         }
     }
@@ -212,20 +227,21 @@ impl Cache {
             kind::DEPENDENCIES => self.limits.dependencies,
             kind::PYTHON => self.limits.vendored,
             kind::DOWNLOADS => self.limits.downloads,
+            kind::DEPOT => self.limits.depot,
             _ => self.limits.works,
         };
         for path in bounds::beyond(&self.root.join(kind), bound) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // Finished artifacts and logs are open files to whoever reads them, and need no lock.
-            let lock = match kind {
-                kind::ARTIFACTS | kind::LOGS => None,
-                _ => match self.lock(&format!("{kind}-{name}"), Holding::Alone, &Wait::none()) {
-                    Ok(lock) => Some(lock),
-                    Err(_) => continue,
-                },
-            };
-            let _ = self.remove(&path);
-            drop(lock);
+            // What never changes is open files to whoever reads it, and needs no lock.
+            if matches!(kind, kind::ARTIFACTS | kind::LOGS | kind::DEPOT) {
+                let _ = self.remove(&path);
+                continue;
+            }
+            let lock_name = format!("{kind}-{name}");
+            let Ok(_lock) = self.lock(&lock_name, Holding::Alone, &Wait::none()) else { continue };
+            if self.remove(&path).is_ok() {
+                let _ = fs::remove_file(self.root.join("locks").join(lock_name));
+            }
         }
     }
 }

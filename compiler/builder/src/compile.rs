@@ -1,5 +1,6 @@
 //! The whole way from a folder to an artifact.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -148,6 +149,7 @@ impl Builder {
             tools: &tools,
             finder: &self.tools,
             identities: &self.identities,
+            homes: RefCell::default(),
             tenant: &request.tenant,
             app: request.app.as_deref(),
             no_cache: request.no_cache,

@@ -6,6 +6,7 @@
 mod attest;
 mod cache;
 mod compile;
+mod depot;
 mod digest;
 mod error;
 mod identity;

@@ -24,6 +24,8 @@ pub struct CacheLimits {
     pub dependencies: Bound,
     /// Sets of vendored Python packages. Default 32 and 4 GiB.
     pub vendored: Bound,
+    /// Downloads that a digest proves, which all tenants share. Default 8192 and 8 GiB.
+    pub depot: Bound,
     /// Downloads and intermediate results of tools, for each tool and tenant. Default 64 tools' folders and 16 GiB.
     pub downloads: Bound,
 }
@@ -38,6 +40,7 @@ impl Default for CacheLimits {
             works: bound(64, 16),
             dependencies: bound(32, 8),
             vendored: bound(32, 4),
+            depot: bound(8192, 8),
             downloads: bound(64, 16),
         }
     }

@@ -126,7 +126,7 @@ fn noted(lock: &File) -> Option<PathBuf> {
 }
 
 /// Whether `path` still names this very file.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
         _ => false,

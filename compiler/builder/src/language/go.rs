@@ -36,7 +36,7 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         let mut run = Run::new(phase, &program, &app).args(args.iter().copied());
         run = run.reads(tool_root.iter()).writes([&app]).reads([&sdk_folder]);
         let (cache, modules, path) =
-            (context.cache.folder("go/build")?, context.home_of("go-mod")?, context.home_of("go-path")?);
+            (context.shared_home_of("go-build")?, context.home_of("go-mod")?, context.home_of("go-path")?);
         for (name, folder) in [("GOCACHE", &cache), ("GOMODCACHE", &modules), ("GOPATH", &path)] {
             run = run.env(name, folder);
         }

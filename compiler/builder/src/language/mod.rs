@@ -87,10 +87,19 @@ impl Context<'_> {
 
     /// The folder in which a tool keeps what it downloads for this tenant. It stays for as long as the compile runs.
     pub(crate) fn home_of(&self, tool: &'static str) -> Result<PathBuf, CompileError> {
+        self.home(tool, Some(self.tenant))
+    }
+
+    /// The same for what all tenants may share, because no code but the tool's own ever runs where it is written to.
+    pub(crate) fn shared_home_of(&self, tool: &'static str) -> Result<PathBuf, CompileError> {
+        self.home(tool, None)
+    }
+
+    fn home(&self, tool: &'static str, tenant: Option<&str>) -> Result<PathBuf, CompileError> {
         if let Some((home, _)) = self.homes.borrow().get(tool) {
             return Ok(home.clone());
         }
-        let key = KeyBuilder::new("home 1").with("tenant", self.tenant).with("tool", tool).finish();
+        let key = KeyBuilder::new("home 2").with_option("tenant", tenant).with("tool", tool).finish();
         // Only who removes it waits for nobody else to use it, so there is nothing to wait for but that.
         let limit = HOME_WAIT_MAX;
         let wait = Wait { until: Instant::now() + limit, limit, cancel: None };
