@@ -13,6 +13,10 @@ use crate::options::Options;
 use crate::rounds::median;
 use crate::server::Server;
 
+/// How long the log line of a host that has answered may take to be written.
+const LINE_MAX: Duration = Duration::from_secs(2);
+const LINE_PAUSE: Duration = Duration::from_millis(1);
+
 /// How often.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
@@ -64,7 +68,10 @@ pub(crate) fn start(contender: &Contender, prepared: &Prepared, cold: bool, bare
         }
     }
     let server = Server::start(contender, prepared)?;
-    Ok(Start { total_ms: milliseconds(server.first_answer), phases: phases(&server, bare_ms) })
+    Ok(Start {
+        total_ms: milliseconds(server.first_answer),
+        phases: phases(&server, prepared.artifact.is_some(), bare_ms),
+    })
 }
 
 /// Drops a file, or a folder's files, from the page cache. What another process has mapped stays.
@@ -83,11 +90,17 @@ fn forget(path: &Path) {
 }
 
 /// The phases of a host of ours, as its log line "ready" tells them, and what lies before and after them.
-fn phases(server: &Server, bare_ms: Option<f64>) -> Vec<(String, f64)> {
-    let text = fs::read_to_string(&server.output).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let Some(told) = lines.map(|mut line| line["phases"].take()).find(|phases| phases.is_object()) else {
-        return Vec::new();
+fn phases(server: &Server, ours: bool, bare_ms: Option<f64>) -> Vec<(String, f64)> {
+    // The line is written beside the answer, by a thread of its own.
+    let asked = Instant::now();
+    let told = loop {
+        let text = fs::read_to_string(&server.output).unwrap_or_default();
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        match lines.find_map(|mut line| line["phases"].is_object().then(|| line["phases"].take())) {
+            Some(told) => break told,
+            None if !ours || asked.elapsed() > LINE_MAX => return Vec::new(),
+            None => std::thread::sleep(LINE_PAUSE),
+        }
     };
     let Some(main_us) = told["main_unix_us"].as_f64() else { return Vec::new() };
     let exec_us = server.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as f64;

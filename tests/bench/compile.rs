@@ -1,4 +1,4 @@
-//! `ignite-bench compile`: how long the compiler takes for the hello example of each language.
+//! `ignite-bench compile`: how long the compiler takes for the hello example of each language, and beside its own tool.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -51,16 +51,22 @@ struct Row {
 /// # Errors
 /// When one does not compile.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    if !arguments.is_empty() {
-        bail!("usage: bench compile");
-    }
     let work = tempfile::tempdir()?;
+    match arguments {
+        [] => {}
+        // A part is only shown.
+        [part] if part == "against" => {
+            crate::print(&crate::against::measure(work.path())?);
+            return Ok(());
+        }
+        _ => bail!("usage: bench compile [against]"),
+    }
     let mut rows = Vec::new();
     for target in &TARGETS {
         crate::say(&format!("compile: {}", target.name));
         rows.push(compile(target, work.path()).with_context(|| target.name)?);
     }
-    let text = markdown(&rows);
+    let text = format!("{}\n{}", markdown(&rows), crate::against::measure(work.path())?);
     page::replace(&repository().join("docs/reference/numbers.md"), "compile", &text)?;
     crate::print(&text);
     Ok(())
@@ -97,7 +103,8 @@ fn compile(target: &Target, work: &Path) -> Result<Row> {
     Ok(Row { name: target.name, artifact_bytes: artifact.metadata()?.len(), cold, warm, unchanged })
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a project as an author has it, without what was built in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

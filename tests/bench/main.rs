@@ -2,6 +2,7 @@
 //!
 //! Absolute figures of a small shared machine drift; the ratios of one run hold. Begin with [`host`].
 
+mod against;
 mod cold;
 mod compile;
 mod contenders;
