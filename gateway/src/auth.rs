@@ -1,0 +1,110 @@
+//! Who may call an app.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, header};
+use ignite_store_meta::{Meta, Token};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::GatewayError;
+use crate::app::App;
+
+/// The scope a token needs to call apps.
+pub const INVOKE_SCOPE: &str = "Invoke";
+
+/// The scope that is all scopes.
+const ALL_SCOPES: &str = "*";
+
+/// Longest token, in bytes.
+const TOKEN_BYTES_MAX: usize = 1024;
+
+/// How long what was found of a token is used without asking again: a revoked one ends within this time.
+const KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// How long it is used beyond that while the store is away.
+const KEPT_WHILE_AWAY: Duration = Duration::from_secs(300);
+
+/// Tokens that are remembered.
+const TOKENS_MAX: usize = 10_000;
+
+/// The hash by which a token is stored.
+#[must_use]
+pub fn token_hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Knows tokens.
+pub(crate) struct Tokens {
+    meta: Meta,
+    known: Mutex<Known>,
+}
+
+/// What was found, and when, by hash.
+type Known = HashMap<[u8; 32], (Instant, Option<Token>)>;
+
+impl Tokens {
+    pub(crate) fn new(meta: Meta) -> Self {
+        Self { meta, known: Mutex::default() }
+    }
+
+    /// Lets a caller in, or says why not.
+    pub(crate) async fn check(&self, headers: &HeaderMap, app: &App) -> Result<(), GatewayError> {
+        let token = bearer(headers)?;
+        let found = self.find(token_hash(token)).await?;
+        let now_ms = now_ms();
+        let token = found.filter(|token| token.is_valid(now_ms)).ok_or(GatewayError::InvalidToken)?;
+        let allows = token.scopes.iter().any(|scope| scope == INVOKE_SCOPE || scope == ALL_SCOPES);
+        if token.organization == app.organization && allows { Ok(()) } else { Err(GatewayError::Forbidden) }
+    }
+
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Token>, GatewayError> {
+        let kept = self.lock().get(&hash).cloned();
+        if let Some((at, token)) = &kept
+            && at.elapsed() < KEPT_FOR
+        {
+            return Ok(token.clone());
+        }
+        match self.meta.find_token(&hash).await {
+            Ok(found) => {
+                let mut known = self.lock();
+                if known.len() >= TOKENS_MAX {
+                    known.retain(|_, (at, _)| at.elapsed() < KEPT_FOR);
+                }
+                if known.len() < TOKENS_MAX {
+                    known.insert(hash, (Instant::now(), found.clone()));
+                }
+                Ok(found)
+            }
+            Err(error) => match kept {
+                Some((at, Some(token))) if at.elapsed() < KEPT_WHILE_AWAY => Ok(Some(token)),
+                _ => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a token could not be checked");
+                    Err(GatewayError::CannotAuthenticate)
+                }
+            },
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, GatewayError> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(GatewayError::Unauthenticated)?;
+    let text = value.to_str().map_err(|_| GatewayError::InvalidToken)?;
+    let (scheme, token) = text.split_once(' ').ok_or(GatewayError::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(GatewayError::Unauthenticated);
+    }
+    let token = token.trim();
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX { Err(GatewayError::InvalidToken) } else { Ok(token) }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,8 @@
+//! The gateway between real sockets and a real store.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod door;
+mod instance;
+mod requests;
+mod stage;
