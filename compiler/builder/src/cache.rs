@@ -182,6 +182,16 @@ impl Cache {
     /// Keeps a finished artifact, which is [`ARTIFACT`] in `fresh`.
     pub(crate) fn store_artifact(&self, key: Digest, fresh: Fresh, stored: &Stored) -> Result<PathBuf, CompileError> {
         let place = self.folder(kind::ARTIFACTS)?.join(short(key));
+        let same = self.find_artifact(key).filter(|(file, known)| {
+            known.digest == stored.digest
+                && File::open(file)
+                    .and_then(|mut file| digest::of(&mut file))
+                    .is_ok_and(|(digest, _)| digest == stored.digest)
+        });
+        if let Some((file, _)) = same {
+            // There is no moment in which it is not there.
+            return Ok(file);
+        }
         let failed = |cause| CompileError::Cache { path: place.clone(), cause };
         let json = serde_json::to_vec(stored).map_err(io::Error::other).map_err(failed)?;
         let written = File::create(fresh.path().join("compiled.json")).and_then(|mut file| {
@@ -215,7 +225,8 @@ impl Cache {
         if lately || fs::write(&stamp, "").is_err() {
             return;
         }
-        for kind in [kind::LOGS, kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DEPOT, kind::DOWNLOADS] {
+        for kind in [kind::LOGS, kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DEPOT, kind::DOWNLOADS]
+        {
             self.prune(kind);
         }
     }

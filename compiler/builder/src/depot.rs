@@ -68,7 +68,11 @@ pub(crate) fn modules(sums: &str) -> Vec<Item> {
         let folder = format!("cache/download/{}/@v", escaped(module));
         let version = escaped(version);
         let whole = !version.ends_with("/go.mod") && sum.starts_with("h1:");
-        (whole && is_plain(&version) && is_below(&folder)).then(|| Item::Module { folder, version, sum: sum.to_owned() })
+        (whole && is_plain(&version) && is_below(&folder)).then(|| Item::Module {
+            folder,
+            version,
+            sum: sum.to_owned(),
+        })
     });
     items.collect()
 }
@@ -120,9 +124,11 @@ impl Item {
                 Some((found.strip_prefix(home).ok()?.to_owned(), vec![file.clone()]))
             }
             Self::Module { folder, version, sum } => {
-                let names: Vec<String> = ["zip", "ziphash", "mod", "info"].map(|end| format!("{version}.{end}")).into();
                 let place = home.join(folder);
+                let mut names: Vec<String> = ["zip", "ziphash", "mod"].map(|end| format!("{version}.{end}")).into();
                 let all = names.iter().all(|name| is_file(&place.join(name)));
+                // Fetched only where the version was not yet known.
+                names.extend(Some(format!("{version}.info")).filter(|name| is_file(&place.join(name))));
                 // Go wrote it when it had compared the archive with `go.sum` and with the public log of sums.
                 let hash = fs::read_to_string(place.join(format!("{version}.ziphash"))).ok()?;
                 (all && hash.trim() == sum).then(|| (PathBuf::from(folder), names))
@@ -257,7 +263,7 @@ mod tests {
         assert_eq!(items.len(), 1);
         let place = home.join("cache/download/github.com/!some/mod/@v");
         fs::create_dir_all(&place).unwrap();
-        for (end, text) in [("zip", "z"), ("mod", "m"), ("info", "i"), ("ziphash", "h1:other=")] {
+        for (end, text) in [("zip", "z"), ("mod", "m"), ("ziphash", "h1:other=")] {
             fs::write(place.join(format!("v1.2.3.{end}")), text).unwrap();
         }
         assert_eq!(admit(&cache, &home, &items).unwrap(), 0, "another sum");

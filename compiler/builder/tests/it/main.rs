@@ -4,6 +4,7 @@
 
 mod attacks;
 mod builder;
+mod caches;
 mod dependencies;
 mod hostile;
 mod mistakes;
