@@ -28,6 +28,8 @@
 //!   process; another process' changes are seen when the wait ends by time.
 //! - **Lists are pages by key**: pass the last key of a page to get the next.
 //!
+//! - **Backup**: [`Meta::dump`] while serving, [`Meta::restore`] into an empty database of either kind.
+//!
 //! It knows no API, no pipeline and no object store. Begin with [`Meta`] and [`Change`].
 
 #![allow(clippy::missing_errors_doc, reason = "each method can end as `MetaError` says; `# Errors` names what it adds")]
@@ -35,6 +37,7 @@
 mod apps;
 mod changes;
 mod commit;
+mod dump;
 mod error;
 mod executions;
 mod jobs;
@@ -47,6 +50,7 @@ pub mod seal;
 mod secrets;
 mod signals;
 mod sql;
+mod tables;
 mod uploads;
 
 pub use apps::{App, VersionRow};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ignite_core_model::Secret;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, Executor as _, Transaction};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Transaction};
 
 use crate::signals::Signals;
 use crate::sql::Backend;
@@ -69,14 +69,27 @@ impl Meta {
     /// [`MetaError::SchemaNewer`] if a later release wrote it, [`MetaError::Busy`] if it cannot be reached.
     pub async fn open(options: &MetaOptions) -> Result<Self, MetaError> {
         sqlx::any::install_default_drivers();
-        let inner = match &options.location {
-            Location::Sqlite(path) => open_sqlite(path, options).await?,
-            Location::Postgres(url) => open_postgres(url, options).await?,
+        let (backend, connect, session) = match &options.location {
+            Location::Sqlite(path) => (Backend::Sqlite, sqlite(path)?, sqlite_session(options)),
+            Location::Postgres(url) => (Backend::Postgres, postgres(url)?, postgres_session(options)),
         };
-        let mut tx = inner.begin().await?;
-        schema::migrate(&mut tx, inner.backend).await?;
-        tx.commit().await?;
-        Ok(Self(Arc::new(inner)))
+        // Not by a pool, which tries again and again and forgets why it could not.
+        let opening = migrate(&connect, backend, &session);
+        let bound = Duration::from_millis(options.acquire_ms_max);
+        tokio::time::timeout(bound, opening).await.map_err(|error| MetaError::Busy(error.into()))??;
+
+        let pool =
+            |connections, session: String| pool(options, connections, session).connect_lazy_with(connect.clone());
+        let (read, write) = match backend {
+            Backend::Sqlite => {
+                (pool(options.connections_max, format!("{session} PRAGMA query_only = ON;")), pool(1, session))
+            }
+            Backend::Postgres => {
+                let both = pool(options.connections_max, session);
+                (both.clone(), both)
+            }
+        };
+        Ok(Self(Arc::new(Inner { backend, read, write, signals: Signals::default() })))
     }
 
     /// Asks the database whether it answers.
@@ -106,7 +119,7 @@ impl Meta {
 
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Tx, MetaError> {
-        self.0.begin().await
+        Ok(self.0.write.begin_with(begin_to_write(self.0.backend)).await?)
     }
 
     /// Begins a transaction whose reads all see one moment.
@@ -119,21 +132,28 @@ impl Meta {
     }
 }
 
-impl Inner {
-    async fn begin(&self) -> Result<Tx, MetaError> {
-        let statement = match self.backend {
-            // Takes the write lock at once: a lock taken half-way could be refused half-way.
-            Backend::Sqlite => "BEGIN IMMEDIATE",
-            Backend::Postgres => "BEGIN",
-        };
-        Ok(self.write.begin_with(statement).await?)
+fn begin_to_write(backend: Backend) -> &'static str {
+    match backend {
+        // Takes the write lock at once: a lock taken half-way could be refused half-way.
+        Backend::Sqlite => "BEGIN IMMEDIATE",
+        Backend::Postgres => "BEGIN",
     }
+}
+
+/// Connects once, and brings the schema up to date.
+async fn migrate(connect: &AnyConnectOptions, backend: Backend, session: &str) -> Result<(), MetaError> {
+    let mut connection = AnyConnection::connect_with(connect).await?;
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(session.to_owned()))).await?;
+    let mut tx = connection.begin_with(begin_to_write(backend)).await?;
+    schema::migrate(&mut tx, backend).await?;
+    tx.commit().await?;
+    Ok(connection.close().await?)
 }
 
 /// What would end the path of a URL, and what begins an escape in it.
 const PATH_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'#').add(b'%').add(b'?');
 
-async fn open_sqlite(path: &Path, options: &MetaOptions) -> Result<Inner, MetaError> {
+fn sqlite(path: &Path) -> Result<AnyConnectOptions, MetaError> {
     make_private(path)?;
     let unusable = |cause| MetaError::File { doing: "open", path: path.display().to_string(), cause };
     // A URL has no relative paths, and reads `..` without asking the file system.
@@ -142,20 +162,20 @@ async fn open_sqlite(path: &Path, options: &MetaOptions) -> Result<Inner, MetaEr
         .to_str()
         .ok_or_else(|| unusable(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8")))?;
     let url = format!("sqlite://{}?mode=rw", utf8_percent_encode(text, PATH_ESCAPED));
-    let connect = AnyConnectOptions::from_str(&url)?;
-    // FULL: what was acknowledged survives the loss of power, not only the end of the process.
-    let common = format!(
+    Ok(AnyConnectOptions::from_str(&url)?)
+}
+
+/// FULL: what was acknowledged survives the loss of power, not only the end of the process.
+fn sqlite_session(options: &MetaOptions) -> String {
+    format!(
         "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA trusted_schema = OFF;",
         options.lock_ms_max
-    );
-    let write = pool(options, 1, common.clone()).connect_with(connect.clone()).await?;
-    let read = pool(options, options.connections_max, common + " PRAGMA query_only = ON;").connect_lazy_with(connect);
-    Ok(Inner { backend: Backend::Sqlite, read, write, signals: Signals::default() })
+    )
 }
 
 /// The file holds hashes of tokens and variables of apps. SQLite gives the files beside it the same mode.
-fn make_private(path: &Path) -> Result<(), MetaError> {
+pub(crate) fn make_private(path: &Path) -> Result<(), MetaError> {
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(_) => Ok(()),
@@ -167,18 +187,23 @@ fn make_private(path: &Path) -> Result<(), MetaError> {
 /// Longest statement and longest pause inside of a transaction that Postgres is asked to bear, in milliseconds.
 const STATEMENT_MS_MAX: u64 = 30_000;
 
-async fn open_postgres(url: &Secret<String>, options: &MetaOptions) -> Result<Inner, MetaError> {
+fn postgres(url: &Secret<String>) -> Result<AnyConnectOptions, MetaError> {
     // A URL that cannot be read is told without its text, which holds a password.
-    let connect = AnyConnectOptions::from_str(url.reveal()).map_err(|_| {
+    let wrong = || {
         MetaError::Database("the URL of the database is none; expected postgres://user:password@host/database".into())
-    })?;
-    let session = format!(
+    };
+    if !url.reveal().starts_with("postgres") {
+        return Err(wrong());
+    }
+    AnyConnectOptions::from_str(url.reveal()).map_err(|_| wrong())
+}
+
+fn postgres_session(options: &MetaOptions) -> String {
+    format!(
         "SET lock_timeout = {}; SET statement_timeout = {STATEMENT_MS_MAX}; \
          SET idle_in_transaction_session_timeout = {STATEMENT_MS_MAX}; SET client_min_messages = warning;",
         options.lock_ms_max
-    );
-    let pool = pool(options, options.connections_max, session).connect_with(connect).await?;
-    Ok(Inner { backend: Backend::Postgres, read: pool.clone(), write: pool, signals: Signals::default() })
+    )
 }
 
 fn pool(options: &MetaOptions, connections_max: u32, session: String) -> AnyPoolOptions {
@@ -188,5 +213,13 @@ fn pool(options: &MetaOptions, connections_max: u32, session: String) -> AnyPool
         .after_connect(move |connection, _| {
             let session = session.clone();
             Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(session))).await.map(|_| ()) })
+        })
+        // SQLite ends a transaction by itself when the disk is full; the library then counts one that is no more, and
+        // could never begin another on this connection.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
         })
 }

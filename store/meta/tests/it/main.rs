@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod apps;
+mod backup;
 mod changes;
+mod durability;
 mod executions;
+mod faults;
+mod figures;
 mod jobs;
 mod logs;
 mod organizations;
 mod outbox;
+mod schema;
 mod secrets;
 mod support;
 mod uploads;
@@ -52,5 +57,6 @@ contract! {
     executions: an_accepted_execution_is_carried_out, an_execution_is_put_off_and_leased_again, a_cancelled_execution_stays_so,
         executions_are_listed_and_counted, ended_executions_are_swept, two_leasers_never_hold_one_execution;
     secrets: a_secret_is_written_and_never_listed;
+    backup: a_dump_goes_into_either_database, a_dump_shows_one_moment, a_damaged_dump_changes_nothing;
     uploads: an_upload_is_used_once, unused_uploads_are_swept;
 }

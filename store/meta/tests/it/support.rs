@@ -60,7 +60,8 @@ impl Postgres {
         server
     }
 
-    fn start() -> Self {
+    /// A server of the caller's own.
+    pub(crate) fn start() -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -78,20 +79,21 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let server = as_user(&user, &programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            // Durability of the server itself is not what is tested.
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
+        let server = serve(folder.path());
         Self { server, folder }
+    }
+
+    /// Ends the server at once, as a loss of power would.
+    pub(crate) fn stop(&mut self) {
+        // SIGQUIT: it does not tidy up.
+        let pid = rustix::process::Pid::from_child(&self.server);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        let _ = self.server.wait();
+    }
+
+    /// Starts the server anew on what it has.
+    pub(crate) fn start_again(&mut self) {
+        self.server = serve(self.folder.path());
     }
 
     /// An empty database.
@@ -120,11 +122,24 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // SIGQUIT: end at once; nothing of it is kept.
-        let pid = rustix::process::Pid::from_child(&self.server);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        let _ = self.server.wait();
+        self.stop();
     }
+}
+
+fn serve(folder: &Path) -> Child {
+    as_user(&ordinary_user(), &programs().join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        // Durability of the server itself is not what is tested.
+        .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 /// Where `initdb` and `postgres` are: beside each other, and Debian puts only some of them on PATH.
