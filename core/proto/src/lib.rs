@@ -15,6 +15,9 @@ mod generated {
     connectrpc::include_generated!("_ignite.rs");
 }
 
+pub mod check;
+
+pub use check::{Checker, FieldFault, FieldFaults};
 pub use generated::ignite::v1;
 
 /// The definitions as a `FileDescriptorSet`, for reflection.
