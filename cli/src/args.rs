@@ -105,7 +105,7 @@ pub struct BuildArgs {
 /// `ignite compile`
 #[derive(Debug, clap::Args)]
 pub struct CompileArgs {
-    /// Compile the project in this folder, or pack this component
+    /// Compile the project in this folder or archive, or pack this component
     #[arg(default_value = ".")]
     pub dir: PathBuf,
     /// Write the artifact to this file [default: DIR/.ignite/NAME.tar.zst]

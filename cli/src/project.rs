@@ -19,7 +19,7 @@ use crate::ui::{Ui, time};
 const MANIFEST_FILE: &str = "ignite.toml";
 
 /// How files are called that are served or packed as they are; no part of an app's name.
-const ARTIFACT_SUFFIXES: [&str; 4] = [".tar.zst", ".tar.gz", ".tgz", ".wasm"];
+const ARTIFACT_SUFFIXES: [&str; 7] = [".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar", ".zip", ".wasm"];
 
 /// What a compile is to be, beside its source.
 pub(crate) struct Wanted {

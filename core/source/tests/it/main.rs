@@ -6,4 +6,5 @@ mod bounds;
 mod make;
 mod pack;
 mod tars;
+mod tools;
 mod zips;
