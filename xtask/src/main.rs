@@ -8,6 +8,7 @@ mod demo;
 mod examples;
 mod generate;
 mod http;
+mod images;
 mod log;
 mod process;
 mod table;
@@ -30,6 +31,7 @@ const COMMANDS: &[Command] = &[
     ("test", "Run everything that must hold; with names, only the suites that begin so", test::command),
     ("tidy", "Check the map of the crates, versions, licences, sizes and words", tidy::command),
     ("toolchains", "Install the pinned toolchains that are missing; `--check` only looks", toolchains::command),
+    ("images", "Unpack the root file systems of compiles; `--check` only looks", images::command),
     ("generate", "Write every generated file anew", generate::command),
     ("bench", "Measure, and write docs/reference/numbers.md", bench::command),
 ];

@@ -3,19 +3,27 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use ignite_compiler_sandbox::{Features, Phase, Place, Sandbox, StepLimits, ToolRoot};
+use ignite_compiler_sandbox::{Access, Features, Phase, Place, Sandbox, StepLimits, ToolRoot};
 
 use crate::error::CompileError;
 use crate::session::Run;
 
 /// How steps are locked up.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SandboxOptions {
     /// Whether a compile goes on where this machine lacks a protection. What is lacking is said in every log.
     pub allow_unsandboxed: bool,
     /// The bounds of every step; its wall time is what is left of the compile's.
     pub limits: StepLimits,
+    /// An unpacked compile image (`images/compile-base`) whose programs and libraries take the place of this machine's. The
+    /// toolchains are mounted into it.
+    pub image: Option<PathBuf>,
 }
+
+/// Where an image has its own programs.
+const TOP: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"];
+/// Where this machine's are seen in it instead.
+const TOOLS: &str = "/ignite/tools";
 
 /// Decides where each step runs.
 pub(crate) struct Sandboxes {
@@ -42,6 +50,46 @@ impl Sandboxes {
         }
         let missing = features.missing.iter().map(ToString::to_string).collect();
         Err(CompileError::Unprotected { missing })
+    }
+
+    /// The step as it runs in an image, where it does: what it reads of this machine's programs and certificates is put
+    /// elsewhere, since their places are the image's own there.
+    pub(crate) fn in_image(&self, run: &Run) -> Run {
+        let mut run = run.clone();
+        if let (ToolRoot::Machine, Some(image)) = (&run.root, &self.options.image) {
+            run.root = ToolRoot::Image(image.clone());
+        }
+        if run.root == ToolRoot::Machine {
+            return run;
+        }
+        let mut moved = Vec::new();
+        for (number, mount) in run.mounts.iter_mut().enumerate() {
+            if mount.access == Access::ReadOnly && TOP.iter().any(|top| mount.inside.starts_with(top)) {
+                let name = mount.inside.file_name().unwrap_or_default();
+                let to = Path::new(TOOLS).join(number.to_string()).join(name);
+                moved.push((std::mem::replace(&mut mount.inside, to.clone()), to));
+            }
+        }
+        let follow = |path: &Path| {
+            let place = moved.iter().find_map(|(from, to)| Some((path.strip_prefix(from).ok()?, to)));
+            place.map(|(below, to)| if below.as_os_str().is_empty() { to.clone() } else { to.join(below) })
+        };
+        if let Some(program) = follow(&run.program) {
+            run.program = program;
+        }
+        for arg in &mut run.args {
+            if let Some(path) = follow(Path::new(arg)) {
+                *arg = path.into();
+            }
+        }
+        for (_, value) in &mut run.env {
+            // One path, or several as in PATH.
+            let parts = std::env::split_paths(value).map(|path| follow(&path).unwrap_or(path));
+            if let Ok(joined) = std::env::join_paths(parts) {
+                *value = joined;
+            }
+        }
+        run
     }
 
     /// Where a step runs.
@@ -126,6 +174,21 @@ pub(crate) fn basic_env(phase: Phase, folders: &[PathBuf]) -> Vec<(std::ffi::OsS
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
+
+    #[test]
+    fn tools_of_this_machine_have_a_place_of_their_own_in_an_image() {
+        let options = SandboxOptions { image: Some("/image".into()), ..SandboxOptions::default() };
+        let sandboxes = Sandboxes::new(options, "/scratch".into());
+        let run = Run::new(Phase::Build, "/usr/local/go/bin/go", "/work").reads(["/usr/local/go", "/opt/python"]);
+        let run = run.args(["--python", "/opt/python/bin/python3", "/usr/local/go", "/usr/share/x"]);
+        let run = sandboxes.in_image(&run);
+        assert_eq!(run.program, Path::new("/ignite/tools/0/go/bin/go"));
+        assert_eq!(run.args, ["--python", "/opt/python/bin/python3", "/ignite/tools/0/go", "/usr/share/x"]);
+        assert_eq!(run.env[0].1, "/ignite/tools/0/go/bin:/usr/local/bin:/usr/bin:/bin");
+        let seen: Vec<_> = run.mounts.iter().map(|mount| (mount.source.as_path(), mount.inside.as_path())).collect();
+        let expected = [("/usr/local/go", "/ignite/tools/0/go"), ("/opt/python", "/opt/python")];
+        assert_eq!(seen, expected.map(|(from, to)| (Path::new(from), Path::new(to))));
+    }
 
     #[test]
     fn what_a_step_left_is_read_only_where_it_is_what_it_seems() {

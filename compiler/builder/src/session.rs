@@ -214,6 +214,7 @@ impl<'a> Session<'a> {
     ) -> Result<ignite_compiler_sandbox::Exit, CompileError> {
         self.wait().check()?;
         self.introduce()?;
+        let what = &self.sandboxes.in_image(what);
         let place = self.sandboxes.place(step, what)?;
         (self.events)(CompileEvent::Started { step });
         let limits = StepLimits {

@@ -12,7 +12,7 @@ mod pins;
 mod python;
 mod rust;
 mod venv;
-mod wasm;
+pub(crate) mod wasm;
 mod wasm_build;
 
 use std::path::PathBuf;

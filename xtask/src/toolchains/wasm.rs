@@ -20,8 +20,8 @@ const APT_MAX: Duration = Duration::from_secs(5 * 60);
 const ROOT_MAX: Duration = Duration::from_secs(10 * 60);
 const LINKER_MAX: Duration = Duration::from_secs(15 * 60);
 /// The distribution whose Rust has the target, and what is taken of it.
-const RELEASE: &str = "forky";
-const PACKAGES: [&str; 5] = ["ca-certificates", "cargo", "libstd-rust-dev-wasm32", "lld", "rustc"];
+pub(crate) const RELEASE: &str = "forky";
+pub(crate) const PACKAGES: [&str; 5] = ["ca-certificates", "cargo", "libstd-rust-dev-wasm32", "lld", "rustc"];
 /// Written into the root file system: what it was made of.
 const STAMP: &str = "ignite-stamp";
 
@@ -46,7 +46,8 @@ pub(super) fn install(workspace: &Workspace) -> Result<()> {
         install_linker(workspace)?;
     }
     if find_root_file_system(workspace).is_err() {
-        install_root(workspace)?;
+        let made = install_root(workspace, &root_folder(workspace), RELEASE, &PACKAGES);
+        made.with_context(|| format!("without it: `rustup target add {TARGET}`"))?;
     }
     Ok(())
 }
@@ -66,20 +67,24 @@ fn find_root(workspace: &Workspace) -> Result<Found> {
     Ok(Found { version, path: root_folder(workspace) })
 }
 
-pub(super) fn root_folder(workspace: &Workspace) -> PathBuf {
+pub(crate) fn root_folder(workspace: &Workspace) -> PathBuf {
     workspace.toolchains.join("rust-wasm-rootfs")
 }
 
-fn recipe() -> String {
-    format!("{RELEASE} {}\n", PACKAGES.join(" "))
+fn recipe(release: &str, packages: &[&str]) -> String {
+    format!("{release} {}\n", packages.join(" "))
+}
+
+/// Whether the root file system in `folder` was made of this.
+pub(crate) fn is_made_of(folder: &Path, release: &str, packages: &[&str]) -> bool {
+    std::fs::read_to_string(folder.join(STAMP)).is_ok_and(|made_of| made_of == recipe(release, packages))
 }
 
 /// The version of the Rust in the root file system, if that was made as pinned.
 fn find_root_file_system(workspace: &Workspace) -> Result<String> {
     let folder = root_folder(workspace);
     ensure!(folder.is_dir(), "not made yet");
-    let made_of = std::fs::read_to_string(folder.join(STAMP)).unwrap_or_default();
-    ensure!(made_of == recipe(), "made of something else than what is pinned");
+    ensure!(is_made_of(&folder, RELEASE, &PACKAGES), "made of something else than what is pinned");
     // The program cannot be asked from outside of its root.
     let status = std::fs::read_to_string(folder.join("var/lib/dpkg/status"))?;
     let rustc = status.split("\n\n").find(|package| package.starts_with("Package: rustc\n"));
@@ -106,17 +111,15 @@ fn install_linker(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// Makes the root file system under another name and puts it in its place only when it is whole.
-fn install_root(workspace: &Workspace) -> Result<()> {
+/// Unpacks packages of a release into a root file system: under another name, put in its place only when it is whole.
+pub(crate) fn install_root(workspace: &Workspace, folder: &Path, release: &str, packages: &[&str]) -> Result<()> {
     if find::on_path("mmdebstrap").is_empty() {
         install_mmdebstrap(workspace)?;
     }
-    let folder = root_folder(workspace);
     let new = folder.with_extension("new");
     let archive = folder.with_extension("tar");
     remove(&new)?;
-    let made = retry("root file system", || run(mmdebstrap(workspace, &archive)?, ROOT_MAX));
-    made.with_context(|| format!("without it: `rustup target add {TARGET}`"))?;
+    retry("root file system", || run(mmdebstrap(workspace, &archive, release, packages)?, ROOT_MAX))?;
     std::fs::create_dir(&new)?;
     // Unpacked by whoever runs this, so that an ordinary user owns it and can remove it; devices need more than that,
     // and the sandbox brings its own.
@@ -125,18 +128,23 @@ fn install_root(workspace: &Workspace) -> Result<()> {
     unpack.args(["--no-same-owner", "--same-permissions", "--exclude=./dev/*"]);
     run(unpack, ROOT_MAX)?;
     remove(&archive)?;
-    std::fs::write(new.join(STAMP), recipe())?;
+    std::fs::write(new.join(STAMP), recipe(release, packages))?;
     // Moved aside first: removing takes seconds, and a compile must find one of the two.
     let old = folder.with_extension("old");
     remove(&old)?;
     if folder.exists() {
-        std::fs::rename(&folder, &old)?;
+        std::fs::rename(folder, &old)?;
     }
-    std::fs::rename(&new, &folder).with_context(|| format!("could not move {} into place", new.display()))?;
+    std::fs::rename(&new, folder).with_context(|| format!("could not move {} into place", new.display()))?;
     remove(&old)
 }
 
-fn mmdebstrap(workspace: &Workspace, archive: &Path) -> Result<std::process::Command> {
+fn mmdebstrap(
+    workspace: &Workspace,
+    archive: &Path,
+    release: &str,
+    packages: &[&str],
+) -> Result<std::process::Command> {
     let source = apt_source()?;
     let mut command = workspace.command("mmdebstrap");
     command.args(["--quiet", "--variant=apt"]);
@@ -145,9 +153,9 @@ fn mmdebstrap(workspace: &Workspace, archive: &Path) -> Result<std::process::Com
     for unread in ["doc", "man", "info", "locale", "bash-completion", "lintian"] {
         command.arg(format!("--dpkgopt=path-exclude=/usr/share/{unread}/*"));
     }
-    command.arg(format!("--include={}", PACKAGES.join(",")));
-    command.arg(RELEASE).arg(archive);
-    command.arg(format!("deb {}{} {RELEASE} main", source.options, source.uri));
+    command.arg(format!("--include={}", packages.join(",")));
+    command.arg(release).arg(archive);
+    command.arg(format!("deb {}{} {release} main", source.options, source.uri));
     Ok(command)
 }
 

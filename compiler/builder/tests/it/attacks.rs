@@ -108,7 +108,7 @@ fn builder(limits: StepLimits) -> Builder {
         "AWS_SECRET_ACCESS_KEY" | "CARGO_REGISTRY_TOKEN" => Some("top-secret".into()),
         other => std::env::var_os(other),
     });
-    let sandbox = SandboxOptions { allow_unsandboxed: false, limits };
+    let sandbox = SandboxOptions { limits, ..SandboxOptions::default() };
     Builder::new(BuilderConfig { cache_dir: cache(), env, limits: SourceLimits::default(), sandbox })
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ignite_compiler_builder::{CompileError, CompileRequest, Compiled};
+use ignite_compiler_builder::{
+    Builder, BuilderConfig, CompileError, CompileRequest, Compiled, SandboxOptions, SourceLimits,
+};
 use ignite_core_model::{ArtifactKind, Target};
 
 use crate::support::{builder, builder_with, cache, compile, compiled, folder, slow, write};
@@ -241,4 +243,28 @@ fn included_files_are_packed_beside_the_program() {
     assert_eq!(fs::read(&out).unwrap()[..2], [0x1f, 0x8b]);
     // The output lies among the sources and is none of them.
     assert_eq!(compiled(&builder(cache()), &request).cached, ["everything"]);
+}
+
+#[test]
+fn an_image_gives_the_same_as_this_machine() {
+    if !slow() {
+        return;
+    }
+    // An unpacked image where one is named; else this machine's own root, taken for one: its tools are then mounted at
+    // places of their own all the same.
+    let image = std::env::var_os("IGNITE_COMPILE_IMAGE").unwrap_or_else(|| "/".into());
+    let sandbox = SandboxOptions { image: Some(image.into()), ..SandboxOptions::default() };
+    for files in [GO, PYTHON, DENO] {
+        let (source, other) = (folder(files), tempfile::tempdir().unwrap());
+        let digest = |builder: &Builder, name: &str| {
+            let mut request = CompileRequest::new(source.path(), other.path().join(name));
+            request.no_cache = true;
+            compiled(builder, &request).digest
+        };
+        let here = digest(&builder(cache()), "here");
+        let env = std::sync::Arc::new(|name: &str| std::env::var_os(name));
+        let limits = SourceLimits::default();
+        let config = BuilderConfig { cache_dir: cache(), env, limits, sandbox: sandbox.clone() };
+        assert_eq!(digest(&Builder::new(config), "there"), here);
+    }
 }
