@@ -235,6 +235,14 @@ impl ProcessExecutor {
     }
 }
 
+#[cfg(test)]
+impl ProcessExecutor {
+    /// An executor without a supervisor: whoever calls this brings the workers.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, tasks: Mutex::default(), stopped: watch::channel(true).1 }
+    }
+}
+
 impl Executor for ProcessExecutor {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, InvokeError>> {
         Box::pin(self.run(invocation))

@@ -8,6 +8,8 @@
 //! its executions, `pool.rs` chooses among them.
 
 mod backoff;
+#[cfg(test)]
+mod chaos;
 mod child;
 mod config;
 mod deno_worker;

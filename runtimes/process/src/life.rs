@@ -107,7 +107,7 @@ pub(crate) async fn fork(shared: Arc<Shared>, zygote: Arc<Zygote>, way: OnItsWay
 }
 
 /// Keeps `process` among those that are watched, and reads what it prints, while it lives.
-async fn watched(shared: &Shared, process: &Arc<Process>, life: impl Future<Output = Ended>) -> Ended {
+pub(crate) async fn watched(shared: &Shared, process: &Arc<Process>, life: impl Future<Output = Ended>) -> Ended {
     shared.processes().push(Arc::clone(process));
     let mut tasks = JoinSet::new();
     tasks.spawn({
@@ -119,7 +119,7 @@ async fn watched(shared: &Shared, process: &Arc<Process>, life: impl Future<Outp
     ended
 }
 
-fn split(shared: &Shared, connection: UnixStream) -> (FrameReader, Link) {
+pub(crate) fn split(shared: &Shared, connection: UnixStream) -> (FrameReader, Link) {
     let (reading, writing) = connection.into_split();
     let reader = FrameReader::new(reading, shared.frame_bytes_max(), shared.config.limits.response_bytes_max);
     (reader, Link::new(writing))
@@ -271,7 +271,7 @@ async fn serve_zygote(
     Ended { role: Role::Zygote, cause, expected: shared.is_draining(), conclusive: false }
 }
 
-async fn serve_worker(
+pub(crate) async fn serve_worker(
     shared: &Arc<Shared>,
     process: &Arc<Process>,
     mut reader: FrameReader,

@@ -287,7 +287,7 @@ impl Counter {
         self.0.load(Ordering::Acquire)
     }
 
-    fn add(&self) -> OnItsWay {
+    pub(crate) fn add(&self) -> OnItsWay {
         self.0.fetch_add(1, Ordering::AcqRel);
         OnItsWay(self.clone())
     }
