@@ -10,7 +10,7 @@ use crate::contenders::{Contender, Prepared};
 use crate::generator::{self, Handler, Load, Request, histogram};
 use crate::options::Options;
 use crate::server::Server;
-use crate::tree;
+use crate::tree::{self, Cpu};
 
 /// One load.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +57,8 @@ pub(crate) struct Figures {
     /// All rounds together, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
     pub(crate) answers: u64,
-    /// Processor time of the process tree, in seconds.
-    pub(crate) cpu_seconds: f64,
+    /// Processor time of the process tree.
+    pub(crate) cpu: Cpu,
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
     /// The greatest share of a core that the generator used.
@@ -71,18 +71,18 @@ impl Figures {
             per_second: Vec::new(),
             latency: histogram(),
             answers: 0,
-            cpu_seconds: 0.0,
+            cpu: Cpu::default(),
             errors: 0,
             first_error: None,
             generator_share: 0.0,
         }
     }
 
-    fn add(&mut self, load: Load, cpu_seconds: f64) -> Result<()> {
+    fn add(&mut self, load: Load, cpu: Cpu) -> Result<()> {
         self.per_second.push(load.per_second);
         self.latency.add(load.latency)?;
         self.answers += load.answers;
-        self.cpu_seconds += cpu_seconds;
+        self.cpu += cpu;
         self.errors += load.errors;
         self.first_error = self.first_error.take().or(load.first_error);
         self.generator_share = self.generator_share.max(load.generator_share);
@@ -111,7 +111,12 @@ impl Figures {
 
     /// Processor time for one answer, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
-        self.cpu_seconds * 1e6 / self.answers.max(1) as f64
+        self.cpu.all * 1e6 / self.answers.max(1) as f64
+    }
+
+    /// Of it in the first process, in microseconds.
+    pub(crate) fn cpu_first_us(&self) -> f64 {
+        self.cpu.first * 1e6 / self.answers.max(1) as f64
     }
 }
 
@@ -137,14 +142,14 @@ impl Measured {
         let request = |handler| Request::new(handler, contender.dialect, contender.answers);
         generator::run(&server.address, &request(Handler::Hello), 16, plan.warm_up, &mut || {})?;
         for (cell, figures) in plan.cells.iter().zip(&mut self.cells) {
-            let cpu_before = tree::cpu_seconds(server.pid());
+            let cpu_before = tree::cpu(server.pid());
             let mut memory_bytes = 0;
             // With the connections still open, and not while the clock runs: the kernel walks all pages for it.
             let mut at_end = || memory_bytes = tree::memory_bytes(server.pid());
             let load =
                 generator::run(&server.address, &request(cell.handler), cell.connections, cell.time, &mut at_end)?;
             self.memory_peak_bytes = self.memory_peak_bytes.max(memory_bytes);
-            figures.add(load, tree::cpu_seconds(server.pid()) - cpu_before)?;
+            figures.add(load, tree::cpu(server.pid()) - cpu_before)?;
         }
         Ok(())
     }

@@ -32,9 +32,34 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// Processor time of the tree below `root` so far, in seconds; children that have ended and were reaped are in it.
-pub(crate) fn cpu_seconds(root: u32) -> f64 {
-    tree(root).iter().filter_map(|pid| ticks(*pid)).sum::<f64>() / TICKS_PER_SECOND
+/// Processor time so far, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cpu {
+    /// Of the first process alone.
+    pub(crate) first: f64,
+    /// Of all; children that have ended and were reaped are in it.
+    pub(crate) all: f64,
+}
+
+impl std::ops::Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { first: self.first - before.first, all: self.all - before.all }
+    }
+}
+
+impl std::ops::AddAssign for Cpu {
+    fn add_assign(&mut self, more: Self) {
+        self.first += more.first;
+        self.all += more.all;
+    }
+}
+
+/// Processor time of the tree below `root`.
+pub(crate) fn cpu(root: u32) -> Cpu {
+    let all = tree(root).iter().filter_map(|pid| ticks(*pid, 4)).sum::<f64>() / TICKS_PER_SECOND;
+    Cpu { first: ticks(root, 2).unwrap_or_default() / TICKS_PER_SECOND, all }
 }
 
 /// Memory of the tree below `root`, by shares, in bytes.
@@ -52,11 +77,11 @@ pub(crate) fn memory(pid: u32) -> Option<Memory> {
     Some(Memory { proportional: line("Pss:")?, private: line("Private_Clean:")? + line("Private_Dirty:")? })
 }
 
-/// User and system time of a process and of its reaped children.
-fn ticks(pid: u32) -> Option<f64> {
+/// User and system time of a process, and with four `fields` of its reaped children too.
+fn ticks(pid: u32, fields: usize) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command's name may hold spaces; fields are counted from the closing parenthesis: 14 to 17 of proc(5).
-    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(fields);
     fields.map(|field| field.parse::<f64>().ok()).sum()
 }
 
@@ -70,10 +95,11 @@ mod tests {
     #[test]
     fn a_reaped_childs_time_counts() {
         let own = std::process::id();
-        let before = cpu_seconds(own);
+        let before = cpu(own);
         let script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
         assert!(Command::new("sh").args(["-c", script]).status().unwrap().success());
-        assert!(cpu_seconds(own) > before);
+        let used = cpu(own) - before;
+        assert!(used.all > used.first && used.all > 0.0, "{used:?}");
         assert!(memory(own).unwrap().private > 0 && memory_bytes(own) > 0);
         assert_eq!(tree(own)[0], own);
     }

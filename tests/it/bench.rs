@@ -40,7 +40,7 @@ fn the_bench_measures_checks_and_leaves_out_nobody() {
         assert_eq!(row(&page, "### Contenders", name)[3], "", "no wrong answer: {page}\n{said}");
     }
     let idle = row(&page, "### Hosts and workers", "Python");
-    assert!(idle.iter().skip(1).take(3).all(|figure| *figure != "–"), "{idle:?}\n{said}");
+    assert!(idle.iter().skip(1).all(|figure| *figure != "–"), "{idle:?}\n{said}");
     assert!(row(&page, "by phases", "Python, warm")[1].ends_with("ms"));
     assert_eq!(row(&page, "### Contenders", "absent")[3], "missing: it is never there");
     for chart in ["numbers-throughput.svg", "numbers-cpu.svg", "numbers-start.svg"] {

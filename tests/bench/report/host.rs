@@ -78,6 +78,7 @@ fn steered(results: &Results) -> String {
         "p99",
         "p99.9",
         "CPU per request",
+        "first process",
         "memory, peak",
         "generator",
     ]);
@@ -85,7 +86,7 @@ fn steered(results: &Results) -> String {
     for outcome in &results.outcomes {
         let name = outcome.contender.name;
         let Some(figures) = outcome.measured.cell(&results.plan, handler, connections) else {
-            table.row(&missing_row(outcome, 11));
+            table.row(&missing_row(outcome, 12));
             continue;
         };
         let peer = match outcome.contender.place {
@@ -103,13 +104,14 @@ fn steered(results: &Results) -> String {
             microseconds(figures.latency_us(0.99)),
             microseconds(figures.latency_us(0.999)),
             microseconds(figures.cpu_us()),
+            microseconds(figures.cpu_first_us()),
             megabytes(outcome.measured.memory_peak_bytes),
             format!("{:.0} %{saturated}", figures.generator_share * 100.0),
         ]);
     }
     format!(
         "### Hello at {connections} connections\n\n\
-         CPU per request: user and system time of the whole process tree, reaped children too. Memory: the most at the end of any load, \
+         CPU per request: user and system time of the whole process tree, reaped children too; of it the first process: of ours the host, the rest its workers. Memory: the most at the end of any load, \
          each process by its share of shared pages (PSS). Generator: the share of one core that it used itself; where it is full, a \
          faster generator would have found more.\n\n{}\n",
         table.finish()
@@ -141,7 +143,7 @@ fn cell(figures: &Figures) -> String {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| microseconds(figures.latency_us(quantile)));
     let errors = if figures.errors > 0 { format!("; **{} wrong**", figures.errors) } else { String::new() };
     // Ticks are of 10 ms: of less than ten nothing can be said.
-    let cpu = if figures.cpu_seconds < 0.095 { "–".into() } else { microseconds(figures.cpu_us()) };
+    let cpu = if figures.cpu.all < 0.095 { "–".into() } else { microseconds(figures.cpu_us()) };
     format!("{}; {p50} / {p99} / {p999}; {cpu}{errors}", thousands(figures.throughput()))
 }
 
