@@ -109,7 +109,7 @@ pub struct Snapshot {
     pub instances: Vec<Instance>,
 }
 
-/// Who follows the changes and how far it has come.
+/// Who follows the changes and how far it has come: gateways, and agents, whose reports tell nothing while nothing differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watcher {
     /// A name of its own, such as that of a gateway.

@@ -126,7 +126,12 @@ impl Meta {
         }
         make_private(to)?;
         let path = to.to_str().ok_or_else(|| failed("make")(std::io::ErrorKind::InvalidInput.into()))?;
-        sqlx::query("VACUUM INTO $1").bind(path).execute(&self.0.write).await?;
+        // On a connection that reads, so that nobody who writes waits for it.
+        let mut connection = self.0.read.acquire().await?;
+        sqlx::raw_sql("PRAGMA query_only = OFF").execute(&mut *connection).await?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(path).execute(&mut *connection).await;
+        sqlx::raw_sql("PRAGMA query_only = ON").execute(&mut *connection).await?;
+        copied?;
         std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(failed("write"))
     }
 }

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::commit::RECORD_BYTES_MAX;
-use crate::sql::{Cells, bounded, int, int_option};
+use crate::sql::{Cells, bounded, groups, int, int_option, places};
 use crate::{Meta, MetaError, Renewed, Topic};
 
 /// Longest input or output that is stored in the row itself, in bytes. What is larger goes to the object store.
@@ -185,8 +185,8 @@ impl Meta {
     pub async fn record_executions(&self, ended: &[Execution]) -> Result<(), MetaError> {
         bounded("a batch of executions", ended.len(), RECORDED_MAX, "executions")?;
         let mut tx = self.begin().await?;
-        for execution in ended {
-            record(&mut tx, execution).await?;
+        for group in groups(ended) {
+            record(&mut tx, group).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -201,10 +201,11 @@ impl Meta {
         limit: u32,
     ) -> Result<Vec<WholeExecution>, MetaError> {
         let statement = format!(
-            "UPDATE executions SET status = 'running', attempt = attempt + 1, owner = $1, due_ms = $2, \
+            "WITH next AS MATERIALIZED (SELECT id FROM executions WHERE due_ms IS NOT NULL AND due_ms <= $3 \
+                 ORDER BY due_ms, id LIMIT $4{}) \
+             UPDATE executions SET status = 'running', attempt = attempt + 1, owner = $1, due_ms = $2, \
                  started_ms = COALESCE(started_ms, $3) \
-             WHERE id IN (SELECT id FROM executions WHERE due_ms IS NOT NULL AND due_ms <= $3 ORDER BY due_ms, id \
-                 LIMIT $4{}) RETURNING *",
+             WHERE id IN (SELECT id FROM next) RETURNING *",
             self.0.backend.skip_locked()
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
@@ -409,27 +410,31 @@ fn swept(rows: &[AnyRow]) -> Result<Swept, MetaError> {
     Ok(swept)
 }
 
-async fn record(tx: &mut AnyConnection, execution: &Execution) -> Result<(), MetaError> {
-    bounded("the request of an execution", execution.request.len(), RECORD_BYTES_MAX, "bytes")?;
-    sqlx::query(
+async fn record(tx: &mut AnyConnection, group: &[Execution]) -> Result<(), MetaError> {
+    let statement = format!(
         "INSERT INTO executions (id, app, version, status, attempt, owner, request, response, error, created_ms, \
              started_ms, ended_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
-    )
-    .bind(execution.id.to_string())
-    .bind(execution.app.as_str())
-    .bind(execution.version.map(|version| i64::from(version.get())))
-    .bind(execution.status.as_str())
-    .bind(i64::from(execution.attempt))
-    .bind(execution.owner.clone())
-    .bind(execution.request.as_str())
-    .bind(execution.response.clone())
-    .bind(execution.error.clone())
-    .bind(int(execution.created_ms))
-    .bind(int_option(execution.started_ms))
-    .bind(int_option(execution.ended_ms))
-    .execute(tx)
-    .await?;
+         VALUES {} ON CONFLICT DO NOTHING",
+        places(group.len(), 12)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for execution in group {
+        bounded("the request of an execution", execution.request.len(), RECORD_BYTES_MAX, "bytes")?;
+        query = query
+            .bind(execution.id.to_string())
+            .bind(execution.app.as_str())
+            .bind(execution.version.map(|version| i64::from(version.get())))
+            .bind(execution.status.as_str())
+            .bind(i64::from(execution.attempt))
+            .bind(execution.owner.clone())
+            .bind(execution.request.as_str())
+            .bind(execution.response.clone())
+            .bind(execution.error.clone())
+            .bind(int(execution.created_ms))
+            .bind(int_option(execution.started_ms))
+            .bind(int_option(execution.ended_ms));
+    }
+    query.execute(tx).await?;
     Ok(())
 }
 

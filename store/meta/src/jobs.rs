@@ -146,12 +146,12 @@ impl Meta {
     ) -> Result<Option<Job>, MetaError> {
         self.end_overdue_jobs(now_ms).await?;
         let statement = format!(
-            "UPDATE jobs SET state = 'leased', attempt = attempt + 1, owner = $1, \
+            "WITH next AS MATERIALIZED (SELECT id FROM jobs WHERE kind = $4 AND state <> 'ended' AND due_ms <= $3 \
+                 AND attempt < attempts_max AND cancel = 0 AND ends_by_ms > $3 ORDER BY due_ms, id LIMIT 1{}) \
+             UPDATE jobs SET state = 'leased', attempt = attempt + 1, owner = $1, \
                  due_ms = CASE WHEN ends_by_ms < $2 THEN ends_by_ms ELSE $2 END, \
                  started_ms = COALESCE(started_ms, $3) \
-             WHERE id IN (SELECT id FROM jobs WHERE kind = $4 AND state <> 'ended' AND due_ms <= $3 \
-                 AND attempt < attempts_max AND cancel = 0 AND ends_by_ms > $3 ORDER BY due_ms, id LIMIT 1{}) \
-             RETURNING *",
+             WHERE id IN (SELECT id FROM next) RETURNING *",
             self.0.backend.skip_locked()
         );
         let rows = sqlx::query(AssertSqlSafe(statement))
@@ -175,9 +175,10 @@ impl Meta {
             return Ok(0);
         }
         let statement = format!(
-            "UPDATE jobs SET state = 'ended', ended_ms = $1, outcome = CASE WHEN cancel = 1 THEN 'cancelled' \
+            "WITH overdue AS MATERIALIZED (SELECT id FROM jobs WHERE {overdue} ORDER BY id LIMIT $2{}) \
+             UPDATE jobs SET state = 'ended', ended_ms = $1, outcome = CASE WHEN cancel = 1 THEN 'cancelled' \
                  WHEN ends_by_ms <= $1 THEN 'timed_out' ELSE 'lost' END \
-             WHERE id IN (SELECT id FROM jobs WHERE {overdue} ORDER BY id LIMIT $2{})",
+             WHERE id IN (SELECT id FROM overdue)",
             self.0.backend.skip_locked()
         );
         let ended = sqlx::query(AssertSqlSafe(statement)).bind(int(now_ms)).bind(i64::from(ENDS_MAX));

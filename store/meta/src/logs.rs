@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use crate::sql::{Backend, Cells, bounded, int};
+use crate::sql::{Backend, Cells, bounded, groups, int, places};
 use crate::{Meta, MetaError, Topic};
 
 /// Longest line, in bytes.
@@ -175,17 +175,22 @@ pub(crate) async fn append_in(
         return Err(MetaError::LogGap { stream: stream.to_owned(), expected: state.next, found: first });
     }
     let known = usize::try_from(state.next - first).unwrap_or(usize::MAX);
-    for line in lines.iter().skip(known) {
-        sqlx::query("INSERT INTO log_lines (stream, sequence, at_ms, bytes, body) VALUES ($1, $2, $3, $4, $5)")
-            .bind(stream)
-            .bind(int(state.next))
-            .bind(int(line.at_ms))
-            .bind(int(line.body.len() as u64))
-            .bind(line.body.as_str())
-            .execute(&mut *tx)
-            .await?;
-        state.next += 1;
-        state.bytes += line.body.len() as u64;
+    for group in groups(lines.get(known..).unwrap_or_default()) {
+        let values = places(group.len(), 5);
+        let statement = format!("INSERT INTO log_lines (stream, sequence, at_ms, bytes, body) VALUES {values}");
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for line in group {
+            let bytes = line.body.len() as u64;
+            query = query
+                .bind(stream)
+                .bind(int(state.next))
+                .bind(int(line.at_ms))
+                .bind(int(bytes))
+                .bind(line.body.as_str());
+            state.next += 1;
+            state.bytes += bytes;
+        }
+        query.execute(&mut *tx).await?;
     }
     trim(tx, &mut state, bounds).await?;
     sqlx::query(
@@ -224,8 +229,16 @@ async fn lock_stream(
 /// Lines read at once to find out where to cut.
 const TRIM_LINES: i64 = 1024;
 
-/// Deletes lines from the beginning until the stream is within its bounds.
+/// Deletes lines from the beginning if the stream is beyond its bounds, and a sixteenth more, so that not each line that
+/// follows has to do it again.
 async fn trim(tx: &mut AnyConnection, state: &mut LogStream, bounds: &Bounds) -> Result<(), MetaError> {
+    if state.next - state.first <= bounds.lines_max && state.bytes <= bounds.bytes_max {
+        return Ok(());
+    }
+    let bounds = Bounds {
+        lines_max: bounds.lines_max - bounds.lines_max / 16,
+        bytes_max: bounds.bytes_max - bounds.bytes_max / 16,
+    };
     while state.next - state.first > bounds.lines_max || state.bytes > bounds.bytes_max {
         let rows = sqlx::query(
             "SELECT sequence, bytes FROM log_lines WHERE stream = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3",

@@ -165,11 +165,14 @@ fn sqlite(path: &Path) -> Result<AnyConnectOptions, MetaError> {
     Ok(AnyConnectOptions::from_str(&url)?)
 }
 
+/// What SQLite leaves of its log file once it was larger, in bytes: a long dump lets it grow.
+const SQLITE_LOG_BYTES: u32 = 64 << 20;
+
 /// FULL: what was acknowledged survives the loss of power, not only the end of the process.
 fn sqlite_session(options: &MetaOptions) -> String {
     format!(
         "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA trusted_schema = OFF;",
+         PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = {SQLITE_LOG_BYTES};",
         options.lock_ms_max
     )
 }

@@ -33,8 +33,8 @@ impl Meta {
     /// due again.
     pub async fn lease_effects(&self, now_ms: u64, until_ms: u64, limit: u32) -> Result<Vec<Effect>, MetaError> {
         let statement = format!(
-            "UPDATE outbox SET due_ms = $1, attempt = attempt + 1 WHERE id IN \
-             (SELECT id FROM outbox WHERE due_ms <= $2 ORDER BY due_ms, id LIMIT $3{}) RETURNING *",
+            "WITH next AS MATERIALIZED (SELECT id FROM outbox WHERE due_ms <= $2 ORDER BY due_ms, id LIMIT $3{}) \
+             UPDATE outbox SET due_ms = $1, attempt = attempt + 1 WHERE id IN (SELECT id FROM next) RETURNING *",
             self.0.backend.skip_locked()
         );
         let rows = sqlx::query(AssertSqlSafe(statement))

@@ -16,7 +16,8 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// What a query that picks rows to lease ends with: two who lease at once must not wait for each other. SQLite has one
-    /// writer, so there nobody is met.
+    /// writer, so there nobody is met. Such a query stands in a `MATERIALIZED` part of its statement: Postgres may run a plain
+    /// subquery more than once, and then more rows are leased than were asked for.
     pub(crate) fn skip_locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -107,4 +108,39 @@ pub(crate) fn bounded(what: &'static str, found: usize, max: usize, unit: &'stat
         return Ok(());
     }
     Err(MetaError::TooLarge { what, found: found as u64, max: max as u64, unit })
+}
+
+/// Splits rows into groups of a few sizes, largest first: each group is one statement and one way to the database and back,
+/// and so few sizes make few statements to prepare.
+pub(crate) fn groups<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = [64, 8, 1].into_iter().find(|size| *size <= rows.len())?;
+        let (group, rest) = rows.split_at(size);
+        rows = rest;
+        Some(group)
+    })
+}
+
+/// `($1, $2), ($3, $4)`: places for so many rows of so many columns.
+pub(crate) fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<_> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_in_groups() {
+        let rows: Vec<u32> = (0..147).collect();
+        let sizes: Vec<usize> = groups(&rows).map(<[u32]>::len).collect();
+        assert_eq!(sizes, [64, 64, 8, 8, 1, 1, 1]);
+        assert_eq!(groups(&rows).collect::<Vec<_>>().concat(), rows);
+        assert_eq!(groups::<u32>(&[]).count(), 0);
+        assert_eq!(places(2, 3), "($1, $2, $3), ($4, $5, $6)");
+    }
 }
