@@ -280,7 +280,7 @@ impl Source {
             _ if is_archive(&canonical) => {
                 let limit = request.time_max;
                 let wait = Wait { until: Instant::now() + limit, limit, cancel: Some(&request.cancel) };
-                let unpacked = Unpacked::open(&canonical, cache, &wait)?;
+                let unpacked = Unpacked::open(request, cache, &wait)?;
                 let root = unpacked.root().to_owned();
                 let manifest = manifest_text(&root)?;
                 Ok(Self { root, manifest, only: None, out: None, _unpacked: Some(unpacked) })

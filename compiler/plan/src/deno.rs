@@ -95,6 +95,9 @@ pub fn config(tree: &SourceTree, sdk_url: &str) -> Result<String, Mistakes> {
                 .into());
         }
         let mut map = object(tree, &path)?;
+        if let Some((folder, _)) = path.rsplit_once('/') {
+            map.values_mut().for_each(|value| rebase(value, folder));
+        }
         if let Some(Value::Object(found)) = map.remove("imports") {
             imports.extend(found);
         }
@@ -123,6 +126,24 @@ pub fn config(tree: &SourceTree, sdk_url: &str) -> Result<String, Mistakes> {
         config.insert("nodeModulesDir".to_owned(), Value::String("none".to_owned()));
     }
     Ok(serde_json::to_string_pretty(&Value::Object(config)).unwrap_or_default())
+}
+
+/// Rewrites the relative paths of an import map that lies in `folder` as they are written in the root.
+fn rebase(value: &mut Value, folder: &str) {
+    let rebased = |text: &str| text.starts_with("./") || text.starts_with("../");
+    match value {
+        Value::String(text) if rebased(text) => *text = format!("./{folder}/{text}"),
+        Value::Object(object) => {
+            let entries = std::mem::take(object);
+            for (key, mut value) in entries {
+                rebase(&mut value, folder);
+                // Scopes are paths too; names of imports may be.
+                let key = if rebased(&key) { format!("./{folder}/{key}") } else { key };
+                object.insert(key, value);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Whether `lock` turns the lock file off, or has it in another place than beside the configuration.
@@ -179,6 +200,33 @@ mod tests {
                     "ignite": "file:///sdk/mod.ts",
                     "ignite/testing": "file:///sdk/testing.ts",
                     "zod": "npm:zod@3"
+                  }
+                }"#]],
+        );
+    }
+
+    #[test]
+    fn a_map_in_a_folder_means_what_it_says_there() {
+        check(
+            &[
+                ("deno.json", "{\"importMap\": \"config/map.json\"}"),
+                (
+                    "config/map.json",
+                    "{\"imports\": {\"own\": \"../lib/mod.ts\", \"zod\": \"npm:zod@3\"}, \"scopes\": {\"../lib/\": {\"x\": \"./x.ts\"}}}",
+                ),
+            ],
+            &expect![[r#"
+                {
+                  "imports": {
+                    "ignite": "file:///sdk/mod.ts",
+                    "ignite/testing": "file:///sdk/testing.ts",
+                    "own": "./config/../lib/mod.ts",
+                    "zod": "npm:zod@3"
+                  },
+                  "scopes": {
+                    "./config/../lib/": {
+                      "x": "./config/./x.ts"
+                    }
                   }
                 }"#]],
         );

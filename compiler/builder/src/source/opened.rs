@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use ignite_compiler_plan::KeyBuilder;
 use ignite_core_source::{ArchiveFormat, ArchiveLimits, ReadError};
 
 use super::unpack::{UnpackError, unpack_source};
 use crate::cache::{Cache, Holding, Lock, Wait};
 use crate::digest;
 use crate::error::CompileError;
+use crate::request::CompileRequest;
 
 /// The folder of the cache in which archives are unpacked.
 const KIND: &str = "source";
@@ -33,8 +35,10 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    /// Unpacks an archive. It gets the same folder each time, so that tools find what they did there before.
-    pub(crate) fn open(archive: &Path, cache: &Cache, wait: &Wait<'_>) -> Result<Self, CompileError> {
+    /// Unpacks the archive that a request names. It gets a folder of its own: by app and tenant, where the request says, so
+    /// that one app has one at a time; else by what is in it.
+    pub(crate) fn open(request: &CompileRequest, cache: &Cache, wait: &Wait<'_>) -> Result<Self, CompileError> {
+        let archive = request.source.as_path();
         let unreadable = |cause| CompileError::Source { path: archive.to_owned(), cause };
         let mut file = File::open(archive).map_err(unreadable)?;
         let limits = ArchiveLimits::default();
@@ -43,11 +47,17 @@ impl Unpacked {
         if bytes > limits.archive_bytes_max {
             return Err(refused(archive, ReadError::ArchiveBytes { bytes, max: limits.archive_bytes_max }));
         }
-        let (digest, _) = digest::of(&mut file).map_err(unreadable)?;
+        let content = match &request.app {
+            Some(_) => None,
+            None => Some(digest::of(&mut file).map_err(unreadable)?.0),
+        };
         file.rewind().map_err(unreadable)?;
         sweep(cache);
-        let (folder, lock) = cache.locked(KIND, digest, wait)?;
-        let into = folder.join("root");
+        let key =
+            KeyBuilder::new("source 1").with("tenant", &request.tenant).with_option("app", request.app.as_deref());
+        let key = key.with_option("content", content.map(|digest| digest.to_hex()));
+        let (folder, lock) = cache.locked(KIND, key.finish(), wait)?;
+        let into = folder.join("files");
         let mut unpacked = Self { root: into.clone(), folder: folder.clone(), _lock: lock };
         let failed = |cause| CompileError::Cache { path: folder.clone(), cause };
         // Of one that was killed.

@@ -72,13 +72,24 @@ fn configuration(
     };
     let named = [("workspace", members), ("links", listed(config, "links")), ("patch", listed(config, "patch"))];
     for (key, paths) in named {
-        for path in paths.into_iter().filter(|path| inside(".", path).is_none()) {
-            let what = format!("`{path}` in `{key}` is outside this folder, and only this folder is compiled");
-            mistakes.push(file.at_words(path, what).next(FOLDER_NEXT));
+        for path in paths {
+            let Some(folder) = inside(".", path) else {
+                let what = format!("`{path}` in `{key}` is outside this folder, and only this folder is compiled");
+                mistakes.push(file.at_words(path, what).next(FOLDER_NEXT));
+                continue;
+            };
+            // Each has names of its own.
+            let member = ["deno.json", "deno.jsonc"].iter().find_map(|name| object(tree, &format!("{folder}/{name}")));
+            if let Some((file, config)) = member {
+                import_map(file, &config, mistakes);
+            }
+            if let Some((file, package)) = object(tree, &format!("{folder}/package.json")) {
+                package_json(file, &package, mistakes, aside);
+            }
         }
     }
     let types = config.get("compilerOptions").and_then(|options| options.get("types")).map(strings).unwrap_or_default();
-    for path in types.into_iter().filter(|path| leaves(path)) {
+    for path in types.into_iter().filter(|path| leaves(".", path)) {
         let what =
             format!("`{path}` in `compilerOptions.types` is outside this folder, and only this folder is compiled");
         mistakes.push(file.at_words(path, what).next(FOLDER_NEXT));
@@ -105,10 +116,11 @@ fn strings(value: &Value) -> Vec<&str> {
 fn import_map(file: File<'_>, map: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
     let scopes = map.get("scopes").and_then(Value::as_object).into_iter().flat_map(|scopes| scopes.values());
     let maps = map.get("imports").into_iter().chain(scopes).filter_map(Value::as_object);
+    let folder = file.path.rsplit_once('/').map_or(".", |(folder, _)| folder);
     for (name, target) in maps.flatten() {
         let Some(target) = target.as_str() else { continue };
         let lower = target.to_ascii_lowercase();
-        let (what, next) = if lower.starts_with("file:") || leaves(target) {
+        let (what, next) = if leaves(folder, target) {
             (
                 format!("`{name}` is mapped to `{target}`, outside this folder, and only this folder is compiled"),
                 FOLDER_NEXT,
@@ -122,10 +134,10 @@ fn import_map(file: File<'_>, map: &Map<String, Value>, mistakes: &mut Vec<Mista
     }
 }
 
-/// Whether a path, and no name of a package or address, leads out.
-fn leaves(target: &str) -> bool {
+/// Whether a path that is written in `folder`, and no name of a package or address, leads out.
+fn leaves(folder: &str, target: &str) -> bool {
     target.to_ascii_lowercase().starts_with("file:")
-        || target.starts_with(['.', '/', '~']) && inside(".", target).is_none()
+        || target.starts_with(['.', '/', '~']) && inside(folder, target).is_none()
 }
 
 fn package_json(file: File<'_>, package: &Map<String, Value>, mistakes: &mut Vec<Mistake>, aside: &mut SetAside) {

@@ -13,7 +13,7 @@ use ignite_core_artifact::Compression;
 use ignite_core_source::ArchiveLimits;
 
 use super::everything;
-use crate::support::{builder, compile, compiled, folder};
+use crate::support::{builder, cache, compile, compiled, folder, slow};
 
 /// A component that a host would serve; it needs no tools.
 fn component() -> Vec<u8> {
@@ -243,6 +243,37 @@ fn one_folder_around_everything_is_no_obstacle() {
 }
 
 #[test]
+fn archives_of_common_tools_compile() {
+    if !slow() {
+        return;
+    }
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/source_read");
+    let out = folder(&[]);
+    for name in ["gnu.tar", "gnu.tar.gz", "pax.tar.zst", "v7.tar", "infozip.zip"] {
+        let request = CompileRequest::new(seeds.join(name), out.path().join("out"));
+        let done = compiled(&builder(cache()), &request);
+        let files: Vec<&str> = done.manifest.files.iter().map(|file| file.path.as_str()).collect();
+        assert!(files.contains(&"handler.py") && files.contains(&"src/a.txt"), "{name}: {files:?}");
+    }
+}
+
+#[test]
+fn the_next_archive_of_an_app_is_worked_on_where_the_last_was() {
+    let dir = folder(&[]);
+    let file = dir.path().join("app.tgz");
+    for content in [&b"one"[..], b"two"] {
+        fs::write(&file, archive(&[("app.wasm", FILE, 0o644, "", &component()), ("x", FILE, 0o644, "", content)]))
+            .unwrap();
+        let request =
+            CompileRequest { app: Some("app".to_owned()), ..CompileRequest::new(&file, dir.path().join("out")) };
+        compiled(&builder(dir.path().join("cache")), &request);
+    }
+    let locks = fs::read_dir(dir.path().join("cache/compile/locks")).unwrap();
+    let of_sources = locks.filter(|lock| lock.as_ref().unwrap().file_name().to_string_lossy().starts_with("source-"));
+    assert_eq!(of_sources.count(), 1);
+}
+
+#[test]
 fn a_compile_of_an_archive_can_be_stopped_and_leaves_nothing() {
     let dir = folder(&[]);
     let file = dir.path().join("app.tgz");
@@ -257,7 +288,7 @@ fn a_compile_of_an_archive_can_be_stopped_and_leaves_nothing() {
 
 #[test]
 fn what_a_killed_compile_left_is_swept() {
-    let dir = folder(&[("cache/compile/source/0123456789abcdef/root/half", "x")]);
+    let dir = folder(&[("cache/compile/source/0123456789abcdef/files/half", "x")]);
     let file = dir.path().join("app.tgz");
     fs::write(&file, archive(&[("app.wasm", FILE, 0o644, "", &component())])).unwrap();
     compiled(&builder(dir.path().join("cache")), &CompileRequest::new(&file, dir.path().join("out")));

@@ -426,3 +426,30 @@ fn deno_modules_come_from_here_or_the_registries() {
         "#]],
     );
 }
+
+#[test]
+fn deno_looks_into_members_and_maps_in_folders() {
+    check(
+        Runtime::Deno,
+        &[
+            ("deno.json", "{\"workspace\": [\"./lib\"], \"importMap\": \"config/map.json\"}"),
+            ("config/map.json", "{\"imports\": {\"fine\": \"../lib/mod.ts\", \"up\": \"../../up.ts\"}}"),
+            ("lib/deno.json", "{\"imports\": {\"fine\": \"../main.ts\", \"disk\": \"FILE:///etc/passwd\"}}"),
+            ("lib/package.json", "{\"dependencies\": {\"up\": \"file:../../up\"}}"),
+        ],
+        &expect![[r#"
+            `up` is mapped to `../../up.ts`, outside this folder, and only this folder is compiled
+              --> config/map.json:1
+              | {"imports": {"fine": "../lib/mod.ts", "up": "../../up.ts"}}
+            hint: put it into this folder, and name it there
+            `disk` is mapped to `FILE:///etc/passwd`, outside this folder, and only this folder is compiled
+              --> lib/deno.json:1
+              | {"imports": {"fine": "../main.ts", "disk": "FILE:///etc/passwd"}}
+            hint: put it into this folder, and name it there
+            dependency `up` is outside this folder, and only this folder is compiled
+              --> lib/package.json:1
+              | {"dependencies": {"up": "file:../../up"}}
+            hint: put it into this folder, and name it there
+        "#]],
+    );
+}
