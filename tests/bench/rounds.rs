@@ -94,6 +94,12 @@ impl Figures {
         median(&self.per_second).unwrap_or_default()
     }
 
+    /// Throughput as a share of another's: the middle of the rounds' own shares, for what slowed one round slowed both.
+    pub(crate) fn share_of(&self, other: &Self) -> Option<f64> {
+        let shares = self.per_second.iter().zip(&other.per_second).map(|(own, other)| own / other.max(1.0));
+        median(&shares.collect::<Vec<_>>())
+    }
+
     /// The slowest round.
     pub(crate) fn least(&self) -> f64 {
         self.per_second.iter().copied().fold(f64::INFINITY, f64::min)
@@ -172,4 +178,18 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_round_of_the_machine_changes_no_share() {
+        let of = |per_second: &[f64]| Figures { per_second: per_second.to_vec(), ..Figures::new() };
+        let (own, other) = (of(&[50.0, 5.0, 60.0]), of(&[100.0, 10.0, 120.0]));
+        assert_eq!(own.share_of(&other), Some(0.5));
+        assert_eq!((own.throughput(), own.least(), own.most()), (50.0, 5.0, 60.0));
+        assert_eq!(own.share_of(&of(&[])), None);
+    }
 }

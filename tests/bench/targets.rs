@@ -78,7 +78,7 @@ pub(crate) fn aims(results: &Results) -> Vec<Aim> {
         if results.of(own).is_none() || results.of(other).is_none() {
             continue;
         }
-        let found = steered(own).zip(steered(other)).map(|(own, other)| own.throughput() / other.throughput());
+        let found = steered(own).zip(steered(other)).and_then(|(own, other)| own.share_of(other));
         let what = format!("{own}: throughput, of {other}");
         aims.push(Aim { what, bound: Bound::AtLeast(least), found, unit: "×" });
     }

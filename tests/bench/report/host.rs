@@ -24,7 +24,8 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
     let _ = write!(
         text,
         "\n\nServers and load generator share the cores, and the machine is small: read the ratios of one run. Rounds are interleaved \
-         ({} of each contender); throughput is the median round, latencies are of all rounds together. The generator is a \
+         ({} of each contender); throughput is the median round, a ratio the median of the rounds' own ratios, latencies are of all rounds \
+         together. The generator is a \
          closed loop with keep-alive and without pipelining on one thread: what a stalled server was not asked meanwhile is not \
          added (no correction for coordinated omission). Each answer's status and body are checked; each request has an id \
          of its own that must come back.\n\n",
@@ -82,7 +83,10 @@ fn steered(results: &Results) -> String {
         "memory, peak",
         "generator",
     ]);
-    let throughput = |name: &str| targets::figures(results, name, handler, connections).map(Figures::throughput);
+    let share = |own: &Figures, of: &str| {
+        let of = targets::figures(results, of, handler, connections).and_then(|other| own.share_of(other));
+        of.map_or("–".into(), |share| format!("{share:.2}"))
+    };
     for outcome in &results.outcomes {
         let name = outcome.contender.name;
         let Some(figures) = outcome.measured.cell(&results.plan, handler, connections) else {
@@ -90,7 +94,7 @@ fn steered(results: &Results) -> String {
             continue;
         };
         let peer = match outcome.contender.place {
-            Standing::Ours(peer) => format!("{} ({peer})", ratio(figures.throughput(), throughput(peer))),
+            Standing::Ours(peer) => format!("{} ({peer})", share(figures, peer)),
             _ => String::new(),
         };
         let saturated = if figures.generator_share >= GENERATOR_SHARE_MAX { " **full**" } else { "" };
@@ -98,7 +102,7 @@ fn steered(results: &Results) -> String {
             name.into(),
             thousands(figures.throughput()),
             format!("{} – {}", thousands(figures.least()), thousands(figures.most())),
-            ratio(figures.throughput(), throughput("echo")),
+            share(figures, "echo"),
             peer,
             microseconds(figures.latency_us(0.5)),
             microseconds(figures.latency_us(0.99)),
