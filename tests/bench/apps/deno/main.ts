@@ -13,7 +13,9 @@ start((payload: Uint8Array, ctx: Context) => {
     case "/echo":
       return payload;
     case "/wait":
-      return new Promise((resolve) => setTimeout(() => resolve(greet(payload)), 10));
+      return new Promise((resolve) =>
+        setTimeout(() => resolve(greet(payload)), 10)
+      );
     default:
       return greet(payload);
   }
