@@ -1,6 +1,7 @@
 //! What is kept, for whom, for how long, and what a killed compile leaves: nothing.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -82,7 +83,7 @@ fn child_that_is_killed() {
     let place = Path::new(&place);
     let mut request = CompileRequest::new(place.join("source"), place.join("out/artifact"));
     request.no_cache = true;
-    println!("ready");
+    writeln!(std::io::stdout(), "ready").unwrap();
     loop {
         compiled(&builder(place.join("cache")), &request);
     }

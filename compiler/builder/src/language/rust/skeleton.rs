@@ -221,21 +221,23 @@ impl Lock {
         Self { head, packages: parts.map(str::to_owned).collect() }
     }
 
-    /// With another name and version for the author's package.
+    /// With another name and version for the author's package, and in the order that follows from them.
     fn renamed(&self, name: &str, version: &str) -> String {
-        let mut text = self.head.clone();
-        for package in &self.packages {
-            text.push_str("[[package]]\n");
+        let rename = |package: &String| {
             let own = field(package, "source").is_none()
                 && field(package, "name") == Some(name)
                 && field(package, "version") == Some(version);
             let rest = package.split_once("version = ").and_then(|(_, rest)| rest.split_once('\n'));
-            match rest.filter(|_| own) {
-                Some((_, rest)) => text.push_str(&format!("name = \"{NAME}\"\nversion = \"0.0.0\"\n{rest}")),
-                None => text.push_str(package),
-            }
-        }
-        text
+            let package = match rest.filter(|_| own) {
+                Some((_, rest)) => format!("name = \"{NAME}\"\nversion = \"0.0.0\"\n{rest}"),
+                None => package.clone(),
+            };
+            // The last one ends the file, and has an empty line less.
+            format!("[[package]]\n{}\n", package.trim_end())
+        };
+        let mut packages: Vec<String> = self.packages.iter().map(rename).collect();
+        packages.sort();
+        format!("{}\n\n{}", self.head.trim_end(), packages.join("\n"))
     }
 
     /// Names and versions of what a package of the author's folder depends on.
@@ -285,4 +287,66 @@ impl Lock {
 fn field<'a>(package: &'a str, name: &str) -> Option<&'a str> {
     let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""))?;
     Some(line.trim_end().trim_end_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLIC_SOURCE: &str = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+
+    fn lock(name: &str, before: bool) -> String {
+        let own = format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"1.2.3\"\ndependencies = [\n \"dep\",\n \"two 2.0.0\",\n]\n"
+        );
+        let dep = format!("[[package]]\nname = \"dep\"\nversion = \"1.0.7\"\n{PUBLIC_SOURCE}\nchecksum = \"00\"\n");
+        let two = |version: &str| {
+            format!("[[package]]\nname = \"two\"\nversion = \"{version}\"\n{PUBLIC_SOURCE}\nchecksum = \"{version}\"\n")
+        };
+        let others = [dep, two("1.0.0"), two("2.0.0")].join("\n");
+        let packages = if before { format!("{own}\n{others}") } else { format!("{others}\n{own}") };
+        format!("# made by Cargo\nversion = 4\n\n{packages}")
+    }
+
+    #[test]
+    fn the_name_of_the_app_is_taken_out_of_the_lock_file() {
+        let renamed = |name: &str, before| Lock::read(&lock(name, before)).renamed(name, "1.2.3");
+        assert_eq!(renamed("app", true), renamed("zebra", false), "its place follows from its name");
+        assert!(renamed("app", true).contains("name = \"ignite-skeleton\"\nversion = \"0.0.0\"\ndependencies"));
+    }
+
+    #[test]
+    fn requirements_become_the_versions_of_the_lock_file() {
+        let lock = Lock::read(&lock("app", true));
+        let pinned = |text: &str| {
+            let mut manifest = table(text).unwrap_or_default();
+            exact(&mut manifest, "app", "1.2.3", &lock);
+            manifest
+        };
+        let one = pinned(
+            "[dependencies]\ndep = \"1\"\nrenamed = { package = \"two\", version = \"2\" }\n[target.'cfg(unix)'.dependencies]\ndep = \"1.0\"\n",
+        );
+        let other = pinned(
+            "[dependencies]\ndep = \"^1.0.3\"\nrenamed = { package = \"two\", version = \">=2\" }\n[target.'cfg(unix)'.dependencies]\ndep = \"*\"\n",
+        );
+        assert_eq!(one, other);
+        assert_eq!(
+            (&one["dependencies"]["dep"], &one["dependencies"]["renamed"]["version"]),
+            (&json!("=1.0.7"), &json!("=2.0.0"))
+        );
+    }
+
+    #[test]
+    fn what_is_not_public_and_proved_is_told() {
+        let told = |text: &str| {
+            let mut public = true;
+            (Lock::read(text).foreign(&mut public).len(), public)
+        };
+        let with =
+            |source: &str| format!("{}\n[[package]]\nname = \"x\"\nversion = \"1.0.0\"\n{source}\n", lock("app", true));
+        assert_eq!(told(&lock("app", true)), (3, true));
+        assert_eq!(told(&with("source = \"git+https://example.com/x#abc\"")), (4, false));
+        assert_eq!(told(&with("source = \"registry+https://example.com/index\"\nchecksum = \"00\"")), (4, false));
+        assert_eq!(told(&with(PUBLIC_SOURCE)), (4, false), "not proved");
+    }
 }
