@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::path::Path as FilePath;
 use std::pin::{Pin, pin};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt as _};
@@ -227,9 +229,34 @@ impl Objects {
         Ok(first.into_iter().map(|(key, size)| ObjectSize { key, size }).collect())
     }
 
+    /// Deletes what puts that were killed half-way have left in a folder, if it is older than `before`: choose a time
+    /// before any put that may still go on. Returns how many files it deleted. Of S3 nothing: a rule of the bucket does it.
+    pub async fn sweep_unfinished(&self, before: SystemTime) -> Result<u64, ObjectsError> {
+        let crate::open::Kind::Folder { root, .. } = &self.kind else { return Ok(0) };
+        let root = root.to_path_buf();
+        let swept = tokio::task::spawn_blocking(move || sweep_folder(&root, before)).await;
+        swept.map_err(|error| ObjectsError::Other(error.into()))?.map_err(|error| ObjectsError::Other(error.into()))
+    }
+
     fn lists_in_order(&self) -> bool {
         matches!(self.kind, crate::open::Kind::S3(_))
     }
+}
+
+/// The library writes `name#1` and renames it; no key has a `#`.
+fn sweep_folder(folder: &FilePath, before: SystemTime) -> io::Result<u64> {
+    let mut swept = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            swept += sweep_folder(&entry.path(), before)?;
+        } else if entry.file_name().as_encoded_bytes().contains(&b'#') && metadata.modified()? < before {
+            std::fs::remove_file(entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
 }
 
 /// Copies one object to another store; its size is known from a list, its digest is not.
