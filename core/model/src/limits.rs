@@ -10,6 +10,8 @@ pub struct Limits {
     pub execution_timeout: Duration,
     /// Longest time an execution may wait for a slot. `IGNITE_QUEUE_TIMEOUT_MS`, 10 s; → 503.
     pub queue_timeout: Duration,
+    /// Longest time from the slot to the head of the answer. `IGNITE_RESPONSE_START_MS`, no limit but the execution's own; → 504.
+    pub response_start_timeout: Option<Duration>,
     /// Longest request body, in bytes. `IGNITE_PAYLOAD_BYTES_MAX`, 6 MiB; → 413.
     pub payload_bytes_max: usize,
     /// Longest request line and header block together, in bytes. `IGNITE_HEADER_BYTES_MAX`, 32 KiB; → 431.
@@ -49,6 +51,7 @@ impl Default for Limits {
         Self {
             execution_timeout: Duration::from_secs(30),
             queue_timeout: Duration::from_secs(10),
+            response_start_timeout: None,
             payload_bytes_max: 6 * 1024 * 1024,
             header_bytes_max: 32 * 1024,
             header_timeout: Duration::from_secs(10),

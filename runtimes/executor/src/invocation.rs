@@ -54,6 +54,9 @@ pub struct Invocation {
     /// When the execution must have ended. The host answers 504 at this moment and drops the future; executors pass the
     /// time on to the handler.
     pub deadline: tokio::time::Instant,
+    /// When the head of the answer must be there; never after `deadline`. The host drops the future at this moment too, and
+    /// to an executor that is as late as the deadline.
+    pub head_by: tokio::time::Instant,
     /// The right to run.
     pub slot: Slot,
 }

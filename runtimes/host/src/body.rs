@@ -10,6 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use ignite_runtimes_executor::{BodyStream, Broken};
 use tokio::time::{Instant, Sleep};
 
+use crate::clocks::Clock;
+use crate::errors::HostError;
 use crate::serving::Request;
 
 /// A body that is whole, or one that is written while it is sent.
@@ -75,9 +77,13 @@ impl Streaming {
             return Poll::Ready(part.map(|part| part.map(Frame::data)));
         }
         ready!(self.timer.as_mut().poll(cx));
-        let why =
-            if Instant::now() >= self.deadline { "its time limit was reached" } else { "no further part came in time" };
-        self.request.broke_off(why);
-        Poll::Ready(Some(Err(Broken(why.to_owned()))))
+        let (clock, why) = if Instant::now() >= self.deadline {
+            (Clock::Total, "its time limit was reached".to_owned())
+        } else {
+            let stream_idle_ms = self.idle.as_millis();
+            (Clock::Idle, HostError::StreamIdleTimeout { stream_idle_ms }.to_string())
+        };
+        self.request.ran_out(clock, &why);
+        Poll::Ready(Some(Err(Broken(why))))
     }
 }

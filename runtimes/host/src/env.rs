@@ -20,9 +20,15 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// Every limit's variable; units stand in the names (`_MS`, `_BYTES`, `_MB` in MiB).
-pub const LIMIT_VARIABLES: [LimitVariable; 17] = [
+pub const LIMIT_VARIABLES: [LimitVariable; 18] = [
     LimitVariable { name: "IGNITE_TIMEOUT_MS", min: 1, max: DAY_MS, set: |l, v| l.execution_timeout = ms(v) },
     LimitVariable { name: "IGNITE_QUEUE_TIMEOUT_MS", min: 0, max: DAY_MS, set: |l, v| l.queue_timeout = ms(v) },
+    LimitVariable {
+        name: "IGNITE_RESPONSE_START_MS",
+        min: 1,
+        max: DAY_MS,
+        set: |l, v| l.response_start_timeout = Some(ms(v)),
+    },
     LimitVariable { name: "IGNITE_PAYLOAD_BYTES_MAX", min: 0, max: GIB, set: |l, v| l.payload_bytes_max = v as usize },
     LimitVariable {
         name: "IGNITE_HEADER_BYTES_MAX",

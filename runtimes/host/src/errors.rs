@@ -52,6 +52,18 @@ pub enum HostError {
         /// The limit, in milliseconds.
         queue_timeout_ms: u128,
     },
+    /// The function did not begin its answer in time.
+    #[error("the answer did not begin within {response_start_ms} ms")]
+    ResponseStartTimeout {
+        /// The limit, in milliseconds.
+        response_start_ms: u128,
+    },
+    /// A streamed answer paused for too long. Its head is sent, so nobody is answered with this: the answer is broken off.
+    #[error("no further part of the answer came within {stream_idle_ms} ms")]
+    StreamIdleTimeout {
+        /// The limit, in milliseconds.
+        stream_idle_ms: u128,
+    },
     /// The execution's time is up.
     #[error("the execution exceeded its time limit of {timeout_ms} ms")]
     Timeout {
@@ -85,6 +97,8 @@ impl HostError {
             Self::InvalidHeader { .. } => "invalid_header",
             Self::ConcurrencyLimit { .. } => "concurrency_limit",
             Self::QueueTimeout { .. } => "queue_timeout",
+            Self::ResponseStartTimeout { .. } => "response_start_timeout",
+            Self::StreamIdleTimeout { .. } => "stream_idle_timeout",
             Self::Timeout { .. } | Self::Invoke(InvokeError::TimedOut) => "timeout",
             Self::Invoke(InvokeError::Handler { .. }) => "handler",
             Self::Invoke(InvokeError::WorkerLost { .. }) => "worker_lost",
@@ -110,7 +124,10 @@ impl HostError {
             | Self::Invoke(InvokeError::Unavailable(_) | InvokeError::NotLoaded { .. } | InvokeError::Cancelled) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Timeout { .. } | Self::Invoke(InvokeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout { .. }
+            | Self::ResponseStartTimeout { .. }
+            | Self::StreamIdleTimeout { .. }
+            | Self::Invoke(InvokeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
             Self::Invoke(InvokeError::Handler { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Invoke(
                 InvokeError::WorkerLost { .. }
@@ -157,7 +174,7 @@ mod tests {
     type ErrorRow = (fn() -> HostError, &'static str);
 
     /// One of each, for the page in the reference and the test that draws it.
-    const HOST_ERRORS: [ErrorRow; 16] = [
+    const HOST_ERRORS: [ErrorRow; 18] = [
         (
             || HostError::InvalidHeader {
                 name: "x-ignite-timeout-ms",
@@ -229,6 +246,14 @@ mod tests {
         (
             || HostError::Timeout { timeout_ms: 30_000 },
             "The execution ran too long: it was cancelled. Raise `timeout_secs`, or do less.",
+        ),
+        (
+            || HostError::ResponseStartTimeout { response_start_ms: 5_000 },
+            "The answer began too late: it was cancelled. Answer or stream earlier, or raise `IGNITE_RESPONSE_START_MS`.",
+        ),
+        (
+            || HostError::StreamIdleTimeout { stream_idle_ms: 60_000 },
+            "Never an answer: the head was sent, so the answer is broken off, and the log says this.",
         ),
     ];
 

@@ -13,6 +13,7 @@ mod apps;
 pub mod args;
 mod artifact;
 mod body;
+mod clocks;
 mod config;
 mod descriptors;
 mod env;

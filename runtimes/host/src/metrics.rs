@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::clocks::Clock;
+
 /// Upper bounds of the duration buckets, in seconds: 100 µs to 100 s.
 const DURATION_BUCKETS: [f64; 13] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 100.0];
@@ -26,6 +28,11 @@ struct TypeLabel {
     r#type: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClockLabel {
+    clock: &'static str,
+}
+
 /// The host's counters.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -33,6 +40,7 @@ pub(crate) struct Metrics {
     refusals: Family<TypeLabel, Counter>,
     durations: Histogram,
     queue_waits: Histogram,
+    expired: [Counter; Clock::ALL.len()],
     pub(crate) connections: Gauge,
     pub(crate) broken_answers: Counter,
 }
@@ -54,10 +62,14 @@ impl Default for Metrics {
             durations.clone(),
         );
         registry.register_with_unit("queue_wait", "Waiting for a slot", Unit::Seconds, queue_waits.clone());
+        let by_clock: Family<ClockLabel, Counter> = Family::default();
+        let of_clocks = "Executions that a clock ended: queue, response_start, idle or total";
+        registry.register("clock_expired", of_clocks, by_clock.clone());
+        let expired = Clock::ALL.map(|clock| by_clock.get_or_create(&ClockLabel { clock: clock.word() }).clone());
         registry.register("connections", "Open client connections", connections.clone());
         registry.register("broken_answers", "Answers that broke off after they had begun", broken_answers.clone());
         let executions = CLASSES.map(|class| by_class.get_or_create(&ClassLabel { class }).clone());
-        Self { registry, executions, refusals, durations, queue_waits, connections, broken_answers }
+        Self { registry, executions, refusals, durations, queue_waits, expired, connections, broken_answers }
     }
 }
 
@@ -72,6 +84,11 @@ impl Metrics {
     /// The host itself answered; `kind` is one of the fixed words of `errors.rs`.
     pub(crate) fn refused(&self, kind: &'static str) {
         self.refusals.get_or_create(&TypeLabel { r#type: kind }).inc();
+    }
+
+    /// A clock has ended an execution.
+    pub(crate) fn expired(&self, clock: Clock) {
+        self.expired[clock as usize].inc();
     }
 
     /// An execution has waited for a slot.

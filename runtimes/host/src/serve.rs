@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::ResponseBody;
+use crate::clocks::{Clock, Head, Total};
 use crate::descriptors;
 use crate::errors::HostError;
 use crate::host::Shared;
@@ -255,12 +256,12 @@ async fn run(
             return Err(error);
         }
     };
-    let deadline = begun + time_limit;
+    let total = Total { limit: time_limit, at: begun + time_limit };
+    let deadline = total.at;
     remove_hop_by_hop(&mut parts.headers);
     for own in [&request::EXECUTION_ID, &request::FUNCTION_ID, &request::ORGANIZATION_ID, &request::TIMEOUT_MS] {
         parts.headers.remove(own);
     }
-    let timed_out = || HostError::Timeout { timeout_ms: time_limit.as_millis() };
 
     // A payload is read before a slot is taken, so that a slow caller holds none; a function that reads while the caller
     // writes holds one from the start.
@@ -284,6 +285,7 @@ async fn run(
         Some(both) => (both.path().to_owned(), both.query().unwrap_or_default().to_owned()),
         None => ("/".to_owned(), String::new()),
     };
+    let head = Head::new(Instant::now(), total, limits);
     let invocation = Invocation {
         execution_id: ids.execution,
         function_id: ids.function.clone(),
@@ -294,16 +296,17 @@ async fn run(
         headers: parts.headers,
         body,
         deadline,
+        head_by: head.by,
         slot,
     };
-    let answer = timeout_at(deadline, serving.executor.invoke(invocation));
+    let answer = timeout_at(head.by, serving.executor.invoke(invocation));
     let reply = match feed {
         None => answer.await,
         Some(feed) => beside(answer, feed).await,
     };
     match reply {
         Ok(Ok(reply)) => Ok(respond::reply(reply, ids, mine, deadline)),
-        Ok(Err(InvokeError::TimedOut)) | Err(_) => Err(timed_out()),
+        Ok(Err(InvokeError::TimedOut)) | Err(_) => Err(head.expired(total)),
         Ok(Err(error)) => Err(error.into()),
     }
 }
@@ -352,6 +355,9 @@ async fn wait_until_started(serving: &crate::serving::Serving, deadline: Instant
 /// A handler's own errors are logged where they arise; all others here, once.
 fn report(error: &HostError, ids: &Ids, shared: &Shared) {
     shared.metrics.refused(error.class());
+    if let Some(clock) = Clock::of(error) {
+        shared.metrics.expired(clock);
+    }
     if !matches!(error, HostError::Invoke(InvokeError::Handler { .. })) {
         let function = shared.multi.is_some().then_some(&ids.function);
         let message = format!("answered {}: {}", error.status().as_u16(), error.in_full());

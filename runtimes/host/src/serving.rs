@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::artifact::App;
+use crate::clocks::Clock;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::multi::Counts;
@@ -123,6 +124,12 @@ impl Request {
         metrics: &Arc<Metrics>,
     ) -> Self {
         Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics) }
+    }
+
+    /// A clock ran out after the answer's head was sent.
+    pub(crate) fn ran_out(&self, clock: Clock, why: &str) {
+        self.metrics.expired(clock);
+        self.broke_off(why);
     }
 
     /// The answer broke off after its head was sent.

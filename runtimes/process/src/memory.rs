@@ -28,10 +28,18 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut interval = INTERVAL;
     loop {
         tokio::time::sleep(interval).await;
-        let processes = shared.processes().clone();
-        let known: Vec<Pid> = processes.iter().map(|process| process.child.pid()).collect();
-        let orphans = shared.orphans().look(&known);
-        let used = look(&processes, &orphans, limit, shared.config.limits.memory_mb);
+        // The process table is read for up to a millisecond: not on a thread on which requests wait.
+        let looking = tokio::task::spawn_blocking({
+            let shared = Arc::clone(&shared);
+            move || {
+                let processes = shared.processes().clone();
+                let known: Vec<Pid> = processes.iter().map(|process| process.child.pid()).collect();
+                let orphans = shared.orphans().look(&known);
+                look(&processes, &orphans, limit, shared.config.limits.memory_mb)
+            }
+        });
+        // An error means that the runtime ends.
+        let Ok(used) = looking.await else { return };
         shared.stats.resident_bytes.store(used, Ordering::Relaxed);
         let workers = shared.all_workers();
         let busy = workers.iter().any(|worker| worker.in_flight() > 0);

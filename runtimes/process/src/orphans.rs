@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpgid, waitpid};
@@ -21,6 +22,9 @@ pub(crate) const ENV_MARK: &str = "IGNITE_WORKER_MARK";
 /// How long members of an ended worker's group may turn up as children of this process: each does when its own parent has
 /// been killed.
 const GROUP_KEPT: Duration = Duration::from_secs(2);
+
+/// Descriptors of one process that are looked at: those that were there first have the lowest numbers.
+const DESCRIPTORS_MAX: usize = 256;
 
 /// What one executor's workers left behind.
 #[derive(Debug, Clone)]
@@ -73,6 +77,29 @@ impl Orphans {
         self.alive.iter().copied().collect()
     }
 
+    /// Ends what a worker that has ended left behind, in its group or out of it: out of it are those that still have one of
+    /// its pipes, which `links` are as `/proc` shows them. Whether any of it is still there; a process that was killed takes
+    /// a moment to go.
+    pub(crate) fn end_those_of(&mut self, worker: Pid, links: &[PathBuf], known: &[Pid]) -> bool {
+        let mut left = false;
+        for orphan in self.look(known) {
+            for pid in descendants(orphan).into_iter().chain([orphan]).filter(|pid| holds(*pid, links)) {
+                left = true;
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        loop {
+            match waitpgid(worker, WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let _ = kill_process_group(worker, Signal::KILL);
+                    return true;
+                }
+                Err(_) => return left,
+            }
+        }
+    }
+
     /// Ends all orphans and what they started. It may take them a moment to go.
     pub(crate) fn end(&mut self, known: &[Pid]) {
         for orphan in self.look(known) {
@@ -84,6 +111,12 @@ impl Orphans {
         }
         self.alive.clear();
     }
+}
+
+/// Whether a descriptor of the process leads to one of `links`.
+fn holds(pid: Pid, links: &[PathBuf]) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).into_iter().flatten().flatten();
+    descriptors.take(DESCRIPTORS_MAX).any(|entry| fs::read_link(entry.path()).is_ok_and(|link| links.contains(&link)))
 }
 
 fn carries(pid: Pid, mark: &str) -> bool {

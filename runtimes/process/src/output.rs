@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ignite_core_model::ExecutionId;
 use ignite_runtimes_executor::{LogLine, LogSink, LogSource};
+use rustix::fs::fstat;
 use tokio::net::unix::pipe;
 
 use crate::launch::OutputPipes;
@@ -99,6 +101,12 @@ impl Output {
                 self.log(pipe.source, &mut line);
             }
         }
+    }
+
+    /// What `/proc` says of a descriptor that leads to one of the pipes.
+    pub(crate) fn links(&self) -> Vec<PathBuf> {
+        let link = |pipe: &Pipe| Some(format!("pipe:[{}]", fstat(&pipe.receiver).ok()?.st_ino).into());
+        [&self.stdout, &self.stderr].into_iter().filter_map(link).collect()
     }
 
     /// The last lines of stderr, oldest first.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ignite_core_abi::FRAME_BYTES_MAX;
 use ignite_core_model::ExecutionId;
@@ -9,6 +10,7 @@ use ignite_runtimes_executor::{Health, LogLine, LogSource};
 use rustix::process::Pid;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::child::End;
 use crate::config::ProcessConfig;
@@ -20,6 +22,11 @@ use crate::supervisor::OnItsWay;
 use crate::warm::WarmWorker;
 use crate::worker::Worker;
 use crate::zygote::Zygote;
+
+/// How long what an ended worker left behind may take to go once it was killed.
+const GONE_MAX: Duration = Duration::from_secs(1);
+/// Between two looks at it.
+const GONE_LOOK: Duration = Duration::from_millis(1);
 
 /// The signal by which the kernel ends what uses too much memory.
 const SIGKILL: i32 = 9;
@@ -122,7 +129,13 @@ impl Shared {
     /// Waits for the end of a process, learns how it came, and counts it.
     pub(crate) async fn bury(&self, process: &Process) -> Obituary {
         let mut obituary = process.bury().await;
-        self.orphans().bereave(process.child.pid());
+        let (worker, links) = (process.child.pid(), process.output.links());
+        self.orphans().bereave(worker);
+        // Its slots are free when this returns: work that forked itself away has to be gone by then.
+        let gone_by = Instant::now() + GONE_MAX;
+        while self.orphans().end_those_of(worker, &links, &self.pids()) && Instant::now() < gone_by {
+            tokio::time::sleep(GONE_LOOK).await;
+        }
         if obituary.reason.is_none()
             && obituary.end == End::Signal(SIGKILL)
             && let Some(kills) = oom::kills()

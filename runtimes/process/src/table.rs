@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) stage: Stage,
     pub(crate) slot: Slot,
     pub(crate) execution_id: ExecutionId,
+    /// From when on whoever gives it up does so because it is late: the deadline, or before it that of the head.
+    pub(crate) late_at: Instant,
     pub(crate) deadline: Instant,
     /// It did not end in time, and its worker is in doubt for it.
     pub(crate) in_doubt: bool,
@@ -129,9 +131,9 @@ impl Table {
         self.places.iter().flatten().map(|entry| entry.id).collect()
     }
 
-    /// Those that somebody waits for although their deadline was before `moment`.
+    /// Those that somebody waits for although they were late before `moment`.
     pub(crate) fn late(&self, moment: Instant) -> Vec<u64> {
-        let waits = |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned) && entry.deadline < moment;
+        let waits = |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned) && entry.late_at < moment;
         self.places.iter().flatten().filter(waits).map(|entry| entry.id).collect()
     }
 
@@ -158,6 +160,7 @@ mod tests {
             stage: Stage::Abandoned,
             slot: Slot::unlimited(),
             execution_id: ExecutionId::from_parts(0, 0),
+            late_at: Instant::now(),
             deadline: Instant::now(),
             in_doubt: false,
         };

@@ -92,7 +92,7 @@ impl Worker {
     /// Sends INVOKE. The answer comes through the receiver; `id` is what [`Worker::abandon`] needs.
     pub(crate) fn dispatch(&self, invocation: Invocation) -> Result<(u64, oneshot::Receiver<Answer>), Refused> {
         let (sender, receiver) = oneshot::channel();
-        let Invocation { execution_id, deadline, .. } = invocation;
+        let Invocation { execution_id, deadline, head_by, .. } = invocation;
         let mut table = self.table();
         if table.ended {
             return Err(Refused(Box::new(invocation)));
@@ -103,6 +103,7 @@ impl Worker {
             stage: Stage::Waiting(sender),
             slot,
             execution_id,
+            late_at: head_by,
             deadline,
             in_doubt: false,
         });
@@ -191,6 +192,7 @@ impl Worker {
         let sender = {
             let mut table = self.table();
             let Some(entry) = table.find(header.id)? else { return self.count_late() };
+            entry.late_at = entry.deadline;
             match std::mem::replace(&mut entry.stage, Stage::Streaming(Arc::clone(&stream))) {
                 Stage::Waiting(sender) => sender,
                 Stage::Streaming(_) => return Err(Fault("a second RESULT for an execution".into())),
@@ -328,7 +330,7 @@ impl Worker {
                 return;
             }
             entry.stage = Stage::Abandoned;
-            let late = Instant::now() >= entry.deadline;
+            let late = Instant::now() >= entry.late_at;
             entry.in_doubt = late;
             table.live -= 1;
             if late {

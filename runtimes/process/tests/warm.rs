@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use ignite_core_model::Limits;
@@ -94,11 +93,9 @@ async fn a_warm_python_worker_becomes_the_app() {
     let warm = warm(&runtime).await;
     let app = App::new(&runtime, "handler.py", PYTHON, &[("COLOUR", "mauve"), ("TZ", "XYZ-3")]);
     assert_eq!(warm.unfit(&app.config), None);
-    let begun = Instant::now();
     let (fake, dir) = app.start_warm(warm);
     assert_eq!(fake.executor.started().await, Health::Ready);
     let body = answer(&fake).await;
-    println!("told to first answer: {:?}", begun.elapsed());
     let folder = dir.path().canonicalize().unwrap();
     let expected =
         serde_json::json!(["mauve", folder, ["IGNITE_WORKER_MARK"], "XYZ", [folder.join("handler.py")], true]);
@@ -116,11 +113,9 @@ async fn a_warm_deno_worker_becomes_the_app() {
     );
     let app = App::new(&runtime, "main.js", &source, &[("COLOUR", "mauve")]);
     assert_eq!(warm.unfit(&app.config), None);
-    let begun = Instant::now();
     let (fake, dir) = app.start_warm(warm);
     assert_eq!(fake.executor.started().await, Health::Ready);
     let body = answer(&fake).await;
-    println!("told to first answer: {:?}", begun.elapsed());
     let folder = dir.path().canonicalize().unwrap();
     let expected = serde_json::json!({
         "colour": "mauve", "cwd": folder, "here": format!("file://{}/main.js", dir.path().display()),

@@ -130,6 +130,7 @@ pub(crate) fn invocation(path: &str, query: &str, body: Bytes) -> Invocation {
         headers: HeaderMap::new(),
         body: RequestBody::Full(body),
         deadline: Instant::now() + Duration::from_secs(30),
+        head_by: Instant::now() + Duration::from_secs(30),
         slot: Slot::unlimited(),
     }
 }

@@ -145,6 +145,7 @@ pub(crate) fn invocation(path: &str, body: impl Into<Bytes>) -> Invocation {
         headers: HeaderMap::new(),
         body: RequestBody::Full(body.into()),
         deadline: Instant::now() + PATIENCE,
+        head_by: Instant::now() + PATIENCE,
         slot: Slot::unlimited(),
     }
 }
