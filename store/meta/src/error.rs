@@ -63,8 +63,8 @@ pub enum MetaError {
     /// The disk of the database is full.
     #[error("the database has no room left; free space on its disk")]
     Full(#[source] Box<dyn Error + Send + Sync>),
-    /// The database can only be read.
-    #[error("the database may only be read; check its permissions, and that its server is not a replica")]
+    /// The database cannot be written.
+    #[error("the database cannot be written; check its permissions and its disk's, and that its server is no replica")]
     ReadOnly(#[source] Box<dyn Error + Send + Sync>),
     /// This handle was closed; the program is ending.
     #[error("the database was closed")]
@@ -162,11 +162,15 @@ enum Class {
 /// Postgres' have five characters (appendix A of its manual), so they cannot be confused.
 fn class(code: &str) -> Class {
     if code.len() != 5 {
-        return match code.parse::<i32>().map(|code| code & 0xff) {
+        let code = code.parse::<i32>().unwrap_or(0);
+        return match code & 0xff {
             // BUSY, LOCKED, INTERRUPT
-            Ok(5 | 6 | 9) => Class::Busy,
-            Ok(8) => Class::ReadOnly,
-            Ok(13) => Class::Full,
+            5 | 6 | 9 => Class::Busy,
+            // READONLY, CANTOPEN: the file, or one of those beside it
+            8 | 14 => Class::ReadOnly,
+            13 => Class::Full,
+            // IOERR_SHMSIZE: the file of shared memory cannot grow
+            _ if code == 4874 => Class::Full,
             _ => Class::Other,
         };
     }

@@ -139,3 +139,45 @@ async fn two_processes_share_a_file() {
     }
     assert_eq!(other.find_log("s").await.unwrap().unwrap().next, 81);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_reached_by_tls_if_its_authority_is_known() {
+    let (_server, port) = Postgres::start_with_tls();
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/ca.crt");
+    let base = format!("postgres://ignite@localhost:{port}/postgres?sslmode=verify-full");
+    let open = |url: String| async move {
+        let location = Location::Postgres(Secret::new(url));
+        Meta::open(&MetaOptions { acquire_ms_max: 2_000, ..MetaOptions::new(location) }).await
+    };
+    let began = std::time::Instant::now();
+    let meta = loop {
+        match open(format!("{base}&sslrootcert={authority}")).await {
+            Ok(meta) => break meta,
+            Err(error) => assert!(began.elapsed().as_secs() < 60, "{error:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    make_app(&meta, &app("acme/hello")).await;
+    let unknown = open(base.clone()).await.unwrap_err();
+    assert!(format!("{unknown:?}").contains("UnknownIssuer"), "{unknown:?}");
+    let other_name = base.replace("localhost", "127.0.0.1") + "&sslrootcert=" + authority;
+    let other_name = open(other_name).await.unwrap_err();
+    assert!(format!("{other_name:?}").contains("NotValidForName"), "{other_name:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_can_only_be_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    if !small_disk(folder.path()) {
+        return;
+    }
+    let location = Location::Sqlite(folder.path().join("m.db"));
+    let meta = Meta::open(&MetaOptions::new(location.clone())).await.unwrap();
+    meta.close().await;
+    rustix::mount::mount_remount(folder.path(), MountFlags::RDONLY, c"size=1m").unwrap();
+    let opened = Meta::open(&MetaOptions::new(location)).await;
+    rustix::mount::unmount(folder.path(), UnmountFlags::DETACH).unwrap();
+    let error = opened.unwrap_err();
+    assert!(matches!(error, MetaError::ReadOnly(_)), "{error:?}");
+    assert_eq!(error.fault(), Fault::Internal);
+}

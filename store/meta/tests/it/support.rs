@@ -1,5 +1,6 @@
 //! Databases for tests, and short ways to fill them.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,6 +63,32 @@ impl Postgres {
 
     /// A server of the caller's own.
     pub(crate) fn start() -> Self {
+        let folder = Self::initialised();
+        let server = serve(folder.path(), &[]);
+        Self { server, folder }
+    }
+
+    /// A server that is reached by TLS at `localhost` only, and its port.
+    pub(crate) fn start_with_tls() -> (Self, u16) {
+        let folder = Self::initialised();
+        for (name, text) in
+            [("server.crt", include_str!("tls/server.crt")), ("server.key", include_str!("tls/server.key"))]
+        {
+            let path = folder.path().join("data").join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((_, uid, gid)) = ordinary_user() {
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        // Postgres takes no port 0. One that was free a moment ago is free but for a rare accident.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let arguments = ["ssl=on".to_owned(), "listen_addresses=127.0.0.1".to_owned(), format!("port={port}")];
+        let server = serve(folder.path(), &arguments);
+        (Self { server, folder }, port)
+    }
+
+    fn initialised() -> TempDir {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -79,8 +106,7 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let server = serve(folder.path());
-        Self { server, folder }
+        folder
     }
 
     /// Ends the server at once, as a loss of power would.
@@ -93,7 +119,7 @@ impl Postgres {
 
     /// Starts the server anew on what it has.
     pub(crate) fn start_again(&mut self) {
-        self.server = serve(self.folder.path());
+        self.server = serve(self.folder.path(), &[]);
     }
 
     /// An empty database.
@@ -126,7 +152,7 @@ impl Drop for Postgres {
     }
 }
 
-fn serve(folder: &Path) -> Child {
+fn serve(folder: &Path, settings: &[String]) -> Child {
     as_user(&ordinary_user(), &programs().join("postgres"))
         .arg("-D")
         .arg(folder.join("data"))
@@ -134,6 +160,7 @@ fn serve(folder: &Path) -> Child {
         .arg(folder)
         // Durability of the server itself is not what is tested.
         .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
