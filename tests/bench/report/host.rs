@@ -199,7 +199,9 @@ fn phases(results: &Results) -> String {
         for (word, starts) in [("warm", &outcome.starts.warm), ("cold", &outcome.starts.cold)] {
             let Some(start) = Starts::middle(starts) else { continue };
             let mut row = vec![format!("{}, {word}", outcome.contender.name)];
-            row.extend(start.phases.iter().map(|(_, ms)| milliseconds(*ms)));
+            // What a target does not have takes no time.
+            let part = |ms: f64| if ms == 0.0 { "–".into() } else { milliseconds(ms) };
+            row.extend(start.phases.iter().map(|(_, ms)| part(*ms)));
             row.push(milliseconds(start.total_ms));
             row.resize(columns.len(), String::new());
             table.row(&row);
