@@ -132,6 +132,16 @@ impl ExecutionId {
     }
 }
 
+impl ExecutionId {
+    /// Length of the text, in bytes.
+    pub const TEXT_BYTES: usize = ulid::ULID_LEN;
+
+    /// The text, written into `buffer`.
+    pub fn to_text(self, buffer: &mut [u8; Self::TEXT_BYTES]) -> &str {
+        self.0.array_to_str(buffer)
+    }
+}
+
 impl FromStr for ExecutionId {
     type Err = NameError;
 

@@ -104,9 +104,14 @@ impl Shared {
         }
     }
 
+    /// Set before connections are told to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     pub(crate) fn health(&self) -> Health {
         match &self.multi {
-            _ if self.draining.load(Ordering::Acquire) => Health::Draining,
+            _ if self.is_draining() => Health::Draining,
             Some(multi) => multi.health(),
             None => self.serving.load().executor.health(),
         }

@@ -32,6 +32,7 @@ mod serve;
 mod serving;
 mod signals;
 mod specialize;
+mod timer;
 mod unpack;
 mod warm;
 

@@ -12,6 +12,7 @@ use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
 use tokio::time::{Instant, timeout};
 
 use crate::errors::HostError;
+use crate::timer::{Elapsed, KeptTimer};
 
 /// The execution's id.
 pub(crate) const EXECUTION_ID: HeaderName = HeaderName::from_static("x-ignite-execution-id");
@@ -21,6 +22,9 @@ pub(crate) const FUNCTION_ID: HeaderName = HeaderName::from_static("x-ignite-fun
 pub(crate) const ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-ignite-organization-id");
 /// Milliseconds the caller will wait; may only shorten the app's limit.
 pub(crate) const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-ignite-timeout-ms");
+
+/// Headers of the platform, for the host alone.
+const PLATFORM: [HeaderName; 4] = [EXECUTION_ID, FUNCTION_ID, ORGANIZATION_ID, TIMEOUT_MS];
 
 /// Headers that speak of the connection and not of the message (RFC 9110 §7.6.1), never passed on in either direction.
 pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
@@ -88,6 +92,22 @@ pub(crate) fn check_head(parts: &Parts, body: &Incoming, limits: &Limits) -> Res
     Ok(())
 }
 
+/// Whether a header speaks of the connection.
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Removes what a function is not to see: headers of the connection, and those of the platform, which have been read.
+/// Most requests have none of them, so they are looked for before they are removed one by one.
+pub(crate) fn remove_not_passed_on(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| is_hop_by_hop(name) || PLATFORM.contains(name)) {
+        remove_hop_by_hop(headers);
+        for name in &PLATFORM {
+            headers.remove(name);
+        }
+    }
+}
+
 /// Removes what speaks of the connection, the headers that `connection` names included.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if let Some(connection) = headers.remove(header::CONNECTION) {
@@ -108,19 +128,27 @@ pub(crate) async fn discard(mut body: Incoming) {
 }
 
 /// Reads the body whole, by `deadline`.
-pub(crate) async fn read_body(body: &mut Incoming, limits: &Limits, deadline: Instant) -> Result<Bytes, HostError> {
+pub(crate) async fn read_body(
+    body: &mut Incoming,
+    limits: &Limits,
+    deadline: Instant,
+    timer: &KeptTimer,
+) -> Result<Bytes, HostError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let announced = body.size_hint().lower() as usize;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    while let Some(part) = next_part(body, limits, deadline).await? {
+    while let Some(part) = next_part(body, limits, deadline, timer).await? {
         let have = first.as_ref().map_or(whole.len(), Bytes::len);
         if have + part.len() > limits.payload_bytes_max {
             return Err(HostError::PayloadTooLarge { payload_bytes_max: limits.payload_bytes_max });
         }
-        // Most payloads come in one part, which is passed on without a copy.
+        // Most payloads come in one part, which is passed on without a copy and without asking for another.
+        if have == 0 && body.is_end_stream() {
+            return Ok(part);
+        }
         match first.take() {
             None if whole.is_empty() => first = Some(part),
             None => whole.extend_from_slice(&part),
@@ -135,11 +163,19 @@ pub(crate) async fn read_body(body: &mut Incoming, limits: &Limits, deadline: In
 }
 
 /// The next data of a body; trailers are passed over.
-async fn next_part(body: &mut Incoming, limits: &Limits, deadline: Instant) -> Result<Option<Bytes>, HostError> {
+async fn next_part(
+    body: &mut Incoming,
+    limits: &Limits,
+    deadline: Instant,
+    timer: &KeptTimer,
+) -> Result<Option<Bytes>, HostError> {
     loop {
-        let patience = limits.body_idle_timeout.min(deadline.saturating_duration_since(Instant::now()));
-        match timeout(patience, body.frame()).await {
-            Err(_) => return Err(HostError::PayloadTimeout { body_idle_ms: patience.as_millis() }),
+        let now = Instant::now();
+        let until = deadline.min(now + limits.body_idle_timeout);
+        match timer.within(until, body.frame()).await {
+            Err(Elapsed) => {
+                return Err(HostError::PayloadTimeout { body_idle_ms: until.saturating_duration_since(now).as_millis() });
+            }
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(HostError::PayloadBroken(error.to_string())),
             Ok(Some(Ok(frame))) => {
@@ -162,9 +198,10 @@ pub(crate) fn stream_body(
 }
 
 async fn pass_on(mut body: Incoming, sender: BodySender, limits: Limits, deadline: Instant) {
+    let timer = KeptTimer::default();
     let mut passed = 0;
     loop {
-        match next_part(&mut body, &limits, deadline).await {
+        match next_part(&mut body, &limits, deadline, &timer).await {
             Ok(None) => return sender.finish(),
             Ok(Some(part)) => {
                 passed += part.len();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::body::ResponseBody;
 use crate::errors::HostError;
-use crate::request::{EXECUTION_ID, FUNCTION_ID, ORGANIZATION_ID, remove_hop_by_hop};
+use crate::request::{EXECUTION_ID, FUNCTION_ID, ORGANIZATION_ID, is_hop_by_hop, remove_hop_by_hop};
 use crate::serving::Request;
 
 /// The three ids, echoed on every answer.
@@ -20,10 +20,14 @@ pub(crate) struct Ids {
     pub(crate) organization: OrganizationId,
 }
 
+/// Headers that the host adds to every answer.
+const STAMPED: usize = 3;
+
 impl Ids {
     fn stamp(&self, headers: &mut HeaderMap) {
         let value = |text: &str| HeaderValue::from_str(text).expect("ids are letters, digits, `-` and `/`");
-        headers.insert(EXECUTION_ID, value(&self.execution.to_string()));
+        headers.reserve(STAMPED);
+        headers.insert(EXECUTION_ID, value(self.execution.to_text(&mut [0; ExecutionId::TEXT_BYTES])));
         headers.insert(FUNCTION_ID, value(self.function.as_str()));
         headers.insert(ORGANIZATION_ID, value(self.organization.as_str()));
     }
@@ -43,8 +47,10 @@ pub(crate) fn reply(reply: Reply, ids: &Ids, request: Request, deadline: Instant
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     // Length and framing are the host's to say: the function cannot know how its answer is sent.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    remove_hop_by_hop(response.headers_mut());
+    if response.headers().keys().any(|name| name == header::CONTENT_LENGTH || is_hop_by_hop(name)) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        remove_hop_by_hop(response.headers_mut());
+    }
     ids.stamp(response.headers_mut());
     response
 }

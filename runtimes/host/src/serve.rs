@@ -1,8 +1,11 @@
 //! Connections and what happens on them.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,9 +24,10 @@ use crate::clocks::{Clock, Head, Total};
 use crate::descriptors;
 use crate::errors::HostError;
 use crate::host::Shared;
-use crate::request::{self, check_head, remove_hop_by_hop};
+use crate::request::{self, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
+use crate::timer::KeptTimer;
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -106,39 +110,76 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
         None => timeout(FRESH_GRACE, begins_with_http2(&stream)).await,
     };
     let Ok(Ok(http2)) = begins else { return };
-    let service = service_fn(|request| {
-        let shared = Arc::clone(shared);
-        async move { Ok::<_, Infallible>(answer(request, shared).await) }
-    });
     let io = TokioIo::new(stream);
+    let desk = Desk { shared: Arc::clone(shared), body_timer: KeptTimer::default(), timer: KeptTimer::default() };
     // Pinned here, because a connection that is told to shut down has to be awaited further.
     if http2 {
+        let service = service_fn(|request| {
+            let desk = desk.clone();
+            async move { Ok::<_, Infallible>(answer(request, &desk).await) }
+        });
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        // The connection first: one that is told to shut down before it has read anything ends without an answer.
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        if until_stopping(connection.as_mut(), shared, stopping).await {
+            return;
         }
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     } else {
+        let service = service_fn(|request| {
+            let desk = &desk;
+            async move { Ok::<_, Infallible>(answer(request, desk).await) }
+        });
         let connection = http1_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        // The connection first: one that is told to shut down before it has read anything ends without an answer.
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        if until_stopping(connection.as_mut(), shared, stopping).await {
+            return;
         }
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+}
+
+/// What the requests of one connection share.
+#[derive(Clone)]
+struct Desk {
+    shared: Arc<Shared>,
+    /// For the payload.
+    body_timer: KeptTimer,
+    /// For the execution.
+    timer: KeptTimer,
+}
+
+/// Runs a connection to its end, or until the host stops; whether it ended.
+async fn until_stopping(
+    mut connection: Pin<&mut impl Future>,
+    shared: &Shared,
+    mut stopping: watch::Receiver<bool>,
+) -> bool {
+    // Unconstrained: a poll that was put off for the sake of other tasks would not have begun to listen.
+    let mut stopped = std::pin::pin!(tokio::task::unconstrained(stopping.wait_for(|stop| *stop)));
+    let mut listening = false;
+    poll_fn(|cx| {
+        // The connection first: one that is told to shut down before it has read anything ends without an answer.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // The bell wakes this task, whose waker stays the same; to listen again at each request would cost a lock that
+        // all connections share. The flag is set before the bell rings.
+        if !listening || shared.is_draining() {
+            listening = true;
+            ready!(stopped.as_mut().poll(cx).map(drop));
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(KeptTimer::default())
         .header_read_timeout(limits.header_timeout)
         // Beyond this hyper answers 431 itself, without a body; up to it `request.rs` does, with the limit's name.
         .max_buf_size((2 * limits.header_bytes_max).max(64 * 1024));
@@ -168,19 +209,20 @@ async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-async fn answer(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
+async fn answer(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         match request.uri().path() {
-            "/healthz" => return shared.healthz(),
+            "/healthz" => return desk.shared.healthz(),
             "/livez" => return respond::json(StatusCode::OK, &serde_json::json!({ "status": "live" })),
             _ => {}
         }
     }
-    execution(request, shared).await
+    execution(request, desk).await
 }
 
 /// One execution, from its head to its answer's head.
-async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Response<ResponseBody> {
+async fn execution(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
+    let shared = &*desk.shared;
     let begun = Instant::now();
     let execution = request::execution_id(request.headers());
     let mine = match &shared.multi {
@@ -189,7 +231,7 @@ async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Respo
             let patience = begun + shared.serving.load().limits.queue_timeout;
             match multi.enter(&request, patience).await {
                 Ok(serving) => Request::begun(serving, execution, &shared.logs, &shared.metrics),
-                Err(error) => return no_app(request, execution, &error, &shared),
+                Err(error) => return no_app(request, execution, &error, shared),
             }
         }
     };
@@ -198,10 +240,10 @@ async fn execution(request: HttpRequest<Incoming>, shared: Arc<Shared>) -> Respo
     let ids = Ids { execution, function, organization };
     let expose_errors = mine.serving.expose_errors;
     let counts = mine.serving.counts.clone();
-    let response = match run(request, mine, &ids, begun, &shared).await {
+    let response = match run(request, mine, &ids, begun, desk).await {
         Ok(response) => response,
         Err(error) => {
-            report(&error, &ids, &shared);
+            report(&error, &ids, shared);
             respond::error(&error, &ids, expose_errors)
         }
     };
@@ -239,9 +281,10 @@ async fn run(
     mine: Request,
     ids: &Ids,
     begun: Instant,
-    shared: &Shared,
+    desk: &Desk,
 ) -> Result<Response<ResponseBody>, HostError> {
-    let serving = Arc::clone(&mine.serving);
+    let shared = &*desk.shared;
+    let serving = &*mine.serving;
     let limits = &serving.limits;
     let (mut parts, mut body) = request.into_parts();
     let asks_first = parts.headers.contains_key(header::EXPECT);
@@ -258,10 +301,7 @@ async fn run(
     };
     let total = Total { limit: time_limit, at: begun + time_limit };
     let deadline = total.at;
-    remove_hop_by_hop(&mut parts.headers);
-    for own in [&request::EXECUTION_ID, &request::FUNCTION_ID, &request::ORGANIZATION_ID, &request::TIMEOUT_MS] {
-        parts.headers.remove(own);
-    }
+    remove_not_passed_on(&mut parts.headers);
 
     // A payload is read before a slot is taken, so that a slow caller holds none; a function that reads while the caller
     // writes holds one from the start.
@@ -269,7 +309,7 @@ async fn run(
         let (body, feed) = request::stream_body(body, limits, deadline);
         (body, Some(feed))
     } else {
-        match request::read_body(&mut body, limits, deadline).await {
+        match request::read_body(&mut body, limits, deadline, &desk.body_timer).await {
             Ok(payload) => (RequestBody::Full(payload), None),
             Err(error) => {
                 if matches!(error, HostError::PayloadTooLarge { .. }) {
@@ -279,7 +319,7 @@ async fn run(
             }
         }
     };
-    wait_until_started(&serving, deadline).await?;
+    wait_until_started(serving, deadline).await?;
     let slot = serving.admission.admit(deadline, &shared.metrics).await?;
     let (path, query) = match parts.uri.path_and_query() {
         Some(both) => (both.path().to_owned(), both.query().unwrap_or_default().to_owned()),
@@ -299,7 +339,7 @@ async fn run(
         head_by: head.by,
         slot,
     };
-    let answer = timeout_at(head.by, serving.executor.invoke(invocation));
+    let answer = desk.timer.within(head.by, serving.executor.invoke(invocation));
     let reply = match feed {
         None => answer.await,
         Some(feed) => beside(answer, feed).await,

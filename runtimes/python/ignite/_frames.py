@@ -48,9 +48,9 @@ SHORT_TEXT_BYTES_MAX = 0xFFFF
 
 _U16 = Struct("<H")
 _U32 = Struct("<I")
-_U64 = Struct("<Q")
 _HELLO = Struct("<HIII")
 _READY = Struct("<HIB")
+_INVOKE = Struct("<QH")
 _RESULT = Struct("<HI")
 _LOG = Struct("<BI")
 
@@ -74,31 +74,47 @@ def decode_hello(data: Buffer, start: int, end: int) -> tuple[int, int, int, int
     return _HELLO.unpack_from(data, start)
 
 
+KNOWN_BYTES_MAX = 1024
+"""Longest run of texts that is remembered for the next request."""
+
+_known: bytes = b"\xff" * 16  # No text begins like this.
+_known_bytes: int = 16
+_known_texts: tuple[str, str, str, str, str] = ("", "", "", "", "")
+
+
 def decode_invoke(data: Buffer, start: int, end: int) -> Invocation:
     """Time left in µs, execution id, function id, organization id, method, path, query, header block and body.
 
-    Written out because it runs once for each execution: a loop over the six texts costs a third more.
+    It runs once for each execution. The five texts after the execution id are mostly those of the request before, and
+    comparing them costs a fifth of decoding them. Each stands behind its length, so that equal bytes are equal texts.
     """
     try:
-        (timeout_us,) = _U64.unpack_from(data, start)
-        at = start + 10
-        stop = at + (data[at - 2] | data[at - 1] << 8)
+        timeout_us, length = _INVOKE.unpack_from(data, start)
+        at = start + _INVOKE.size
+        stop = at + length
         execution_id = data[at:stop].decode()
-        at = stop + 2
-        stop = at + (data[at - 2] | data[at - 1] << 8)
-        function_id = data[at:stop].decode()
-        at = stop + 2
-        stop = at + (data[at - 2] | data[at - 1] << 8)
-        organization_id = data[at:stop].decode()
-        at = stop + 2
-        stop = at + (data[at - 2] | data[at - 1] << 8)
-        method = data[at:stop].decode()
-        at = stop + 2
-        stop = at + (data[at - 2] | data[at - 1] << 8)
-        path = data[at:stop].decode()
-        at = stop + 2
-        stop = at + (data[at - 2] | data[at - 1] << 8)
-        query = data[at:stop].decode()
+        if data.startswith(_known, stop):
+            function_id, organization_id, method, path, query = _known_texts
+            stop += _known_bytes
+        else:
+            first = stop
+            at = stop + 2
+            stop = at + (data[at - 2] | data[at - 1] << 8)
+            function_id = data[at:stop].decode()
+            at = stop + 2
+            stop = at + (data[at - 2] | data[at - 1] << 8)
+            organization_id = data[at:stop].decode()
+            at = stop + 2
+            stop = at + (data[at - 2] | data[at - 1] << 8)
+            method = data[at:stop].decode()
+            at = stop + 2
+            stop = at + (data[at - 2] | data[at - 1] << 8)
+            path = data[at:stop].decode()
+            at = stop + 2
+            stop = at + (data[at - 2] | data[at - 1] << 8)
+            query = data[at:stop].decode()
+            if stop <= end and stop - first <= KNOWN_BYTES_MAX:
+                _remember(bytes(data[first:stop]), (function_id, organization_id, method, path, query))
         at = stop + 4
         stop = at + _U32.unpack_from(data, stop)[0]
     except (IndexError, StructError, UnicodeDecodeError) as cause:
@@ -114,6 +130,11 @@ def decode_invoke(data: Buffer, start: int, end: int) -> Invocation:
             block = bytes(view[at:stop])
             body = bytes(view[stop:end])
     return timeout_us, execution_id, function_id, organization_id, method, path, query, block, body
+
+
+def _remember(texts: bytes, decoded: tuple[str, str, str, str, str]) -> None:
+    global _known, _known_bytes, _known_texts
+    _known, _known_bytes, _known_texts = texts, len(texts), decoded
 
 
 def decode_headers(block: bytes) -> list[tuple[str, bytes]]:

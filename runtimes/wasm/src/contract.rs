@@ -102,6 +102,9 @@ impl host_interface::HostBodyStream for State {
     }
 }
 
+/// Room for the headers that the host adds.
+const HOST_HEADERS: usize = 4;
+
 /// Headers of one answer.
 const HEADERS_MAX: usize = 1024;
 
@@ -121,7 +124,7 @@ pub(crate) fn answer_head(
             headers.len()
         )));
     }
-    let mut map = HeaderMap::with_capacity(headers.len());
+    let mut map = HeaderMap::with_capacity(headers.len() + HOST_HEADERS);
     for (name, value) in headers {
         let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
             let name: String = name.chars().take(80).collect();

@@ -46,6 +46,11 @@ impl Slice {
         Arc::new(Self { born: Instant::now(), entered: AtomicU64::new(0), hogged: AtomicBool::new(false) })
     }
 
+    /// When the guest was begun.
+    pub(crate) fn born(&self) -> Instant {
+        self.born
+    }
+
     /// What the guest does when the epoch has moved while it computed.
     pub(crate) fn on_beat(&self) -> UpdateDeadline {
         if self.now().saturating_sub(self.entered.load(Ordering::Relaxed)) < as_nanos(SLICE) {

@@ -1,7 +1,11 @@
 //! The executor itself.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +14,7 @@ use ignite_runtimes_executor::{
     BoxFuture, Executor, Health, Invocation, InvokeError, LogSink, LogSource, Reply, ReplyBody, RequestBody, Slot,
     body_channel,
 };
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +42,8 @@ struct Inner {
     logs: Arc<dyn LogSink>,
     health: watch::Sender<Health>,
     ready: OnceLock<Arc<Ready>>,
+    /// Whether `health` is [`Health::Ready`], to be asked by each execution without a lock.
+    serves: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -62,6 +68,7 @@ impl WasmExecutor {
             logs: Arc::clone(&config.logs),
             health: watch::Sender::new(Health::Starting),
             ready: OnceLock::new(),
+            serves: AtomicBool::new(false),
             stop: CancellationToken::new(),
         });
         tokio::spawn(Arc::clone(&inner).load(config, warm));
@@ -81,7 +88,7 @@ impl Executor for WasmExecutor {
     }
 
     fn health(&self) -> Health {
-        self.0.health.borrow().clone()
+        if self.0.serves.load(Ordering::Acquire) { Health::Ready } else { self.0.health.borrow().clone() }
     }
 
     fn started(&self) -> BoxFuture<'_, Health> {
@@ -123,6 +130,7 @@ impl Inner {
             // A drain may have come first.
             let starting = *now == Health::Starting;
             if starting {
+                self.serves.store(health == Health::Ready, Ordering::Release);
                 *now = health;
             }
             starting
@@ -143,7 +151,7 @@ impl Inner {
     }
 
     fn log(&self, execution_id: Option<ignite_core_model::ExecutionId>) -> ExecutionLog {
-        ExecutionLog { sink: Arc::clone(&self.logs), execution_id }
+        ExecutionLog::new(&self.logs, execution_id)
     }
 
     async fn started(&self) -> Health {
@@ -157,6 +165,7 @@ impl Inner {
 
     async fn drain(&self, deadline: Instant) {
         self.health.send_replace(Health::Draining);
+        self.serves.store(false, Ordering::Release);
         if let Some(ready) = self.ready.get() {
             let all_gone = || ready.permits.acquire_many(ready.permits_max);
             if timeout_at(deadline, all_gone()).await.is_err() {
@@ -172,9 +181,14 @@ impl Inner {
     /// The limits around [`Inner::answer`], which ends when its future is dropped.
     async fn invoke(&self, invocation: Invocation) -> Result<Reply, InvokeError> {
         let deadline = invocation.deadline;
+        let mut answer = pin!(self.answer(invocation));
+        // Most guests answer without ever waiting: for those no timer is set and no bell listened to.
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            return answer;
+        }
         tokio::select! {
             biased;
-            answer = self.answer(invocation) => answer,
+            answer = answer => answer,
             () = sleep_until(deadline) => Err(InvokeError::TimedOut),
             () = self.stop.cancelled() => Err(shutting_down()),
         }
@@ -193,27 +207,30 @@ impl Inner {
             }
             Handler::Http(_) => Bytes::new(),
         };
-        let permit = match Arc::clone(&ready.permits).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => Arc::clone(&ready.permits).acquire_owned().await.map_err(|_| shutting_down())?,
-        };
+        match ready.permits.try_acquire() {
+            Ok(permit) => permit.forget(),
+            Err(_) => ready.permits.acquire().await.map_err(|_| shutting_down())?.forget(),
+        }
         let (head_slot, mut head) = oneshot::channel();
         let slice = Slice::new();
         let habit = Arc::clone(&ready.habit);
-        let work = work(ready, invocation, whole, permit, log.clone(), head_slot, Arc::clone(&slice));
+        let work = work(Permitted(ready), invocation, whole, log.clone(), head_slot, Arc::clone(&slice));
         let mut guest = Guest::new(Box::pin(work), slice, habit);
         let (head, ended) = tokio::select! {
             biased;
             ended = &mut guest => (head.try_recv().ok(), Some(ended)),
             Ok(head) = &mut head => (Some(head), None),
         };
-        let ends = Ends { deadline, stop: self.stop.clone(), cancel_grace: self.limits.cancel_grace, log };
-        let log = ends.log.clone();
         let answer = match (head, ended) {
             // A guest that failed before anything was sent is answered for, even if it had begun.
             (_, Some(Ended::Failed(error))) => Err(error),
             (_, Some(Ended::Complete(reply))) => Ok(reply),
-            (Some(head), ended) => stream(head, guest, ended, ends).await,
+            (Some(head), ended) => {
+                let stop = self.stop.clone();
+                let ends = Ends { deadline, stop, cancel_grace: self.limits.cancel_grace, log: log.clone() };
+                // Boxed, so that the future of an answer that is whole, which is made far more often, stays small.
+                Box::pin(stream(head, guest, ended, ends)).await
+            }
             (None, _) => Err(InvokeError::BadReply("it returned without an answer".into())),
         };
         // A handler's own failure is logged with its trace, which callers may not be shown.
@@ -226,9 +243,14 @@ impl Inner {
 
     /// The loaded component; waits while it is being loaded.
     async fn ready(&self) -> Result<Arc<Ready>, InvokeError> {
+        if self.serves.load(Ordering::Acquire)
+            && let Some(ready) = self.ready.get()
+        {
+            return Ok(Arc::clone(ready));
+        }
         let mut health = self.health.borrow().clone();
         if health == Health::Starting {
-            health = self.started().await;
+            health = Box::pin(self.started()).await;
         }
         match (health, self.ready.get()) {
             (Health::Ready, Some(ready)) => Ok(Arc::clone(ready)),
@@ -238,18 +260,26 @@ impl Inner {
     }
 }
 
+/// The right to an instance, which is one of [`Ready::permits`]. Dropping it gives it back.
+struct Permitted(Arc<Ready>);
+
+impl Drop for Permitted {
+    fn drop(&mut self) {
+        self.0.permits.add_permits(1);
+    }
+}
+
 /// Runs the guest from its instance to its end. What was given to it is given back in the order that matters: the
 /// instance's place in the pool, then the host's slot, then the permit, for which a drain waits.
 async fn work(
-    ready: Arc<Ready>,
+    ready: Permitted,
     mut invocation: Invocation,
     whole: Bytes,
-    permit: OwnedSemaphorePermit,
     log: ExecutionLog,
     head: oneshot::Sender<Head>,
     slice: Arc<Slice>,
 ) -> Ended {
-    let _permit = permit;
+    let Permitted(ready) = &ready;
     let _slot = std::mem::replace(&mut invocation.slot, Slot::unlimited());
     let _beat = ready.pulse.begin();
     let store = ready.store(log, Some(head), slice);

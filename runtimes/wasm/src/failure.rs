@@ -42,7 +42,7 @@ pub(crate) enum Stage {
 
 /// Tells why the guest of `state` ended with `error`.
 pub(crate) fn explain(error: wasmtime::Error, stage: Stage, state: &State, bounds: Bounds) -> InvokeError {
-    let printed = state.stderr.finish();
+    let printed = state.printed();
     let error = match error.downcast::<Refused>() {
         Ok(Refused(refused)) => return refused,
         Err(error) => error,

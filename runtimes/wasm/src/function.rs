@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ignite_core_model::ExecutionId;
 use ignite_runtimes_executor::{Invocation, InvokeError, Reply, ReplyBody};
 use wasmtime::Store;
 
@@ -44,10 +45,10 @@ async fn call(
     invocation: &Invocation,
     body: &[u8],
 ) -> wasmtime::Result<Result<types::Outcome, types::Failure>> {
-    let execution_id = invocation.execution_id.to_string();
+    let mut id = [0; ExecutionId::TEXT_BYTES];
     let headers: Vec<_> = invocation.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request = types::Request {
-        execution_id: &execution_id,
+        execution_id: invocation.execution_id.to_text(&mut id),
         function_id: invocation.function_id.as_str(),
         organization_id: invocation.organization_id.as_str(),
         method: invocation.method.as_str(),

@@ -19,16 +19,22 @@ const TAIL_BYTES_MAX: usize = 8 * 1024;
 /// Bytes a guest may print at once.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
-/// Where the lines of one execution go.
+/// Where the lines of one execution go. Clones are cheap and touch nothing that executions share.
 #[derive(Clone)]
-pub(crate) struct ExecutionLog {
-    pub(crate) sink: Arc<dyn LogSink>,
-    pub(crate) execution_id: Option<ExecutionId>,
+pub(crate) struct ExecutionLog(Arc<Place>);
+
+struct Place {
+    sink: Arc<dyn LogSink>,
+    execution_id: Option<ExecutionId>,
 }
 
 impl ExecutionLog {
+    pub(crate) fn new(sink: &Arc<dyn LogSink>, execution_id: Option<ExecutionId>) -> Self {
+        Self(Arc::new(Place { sink: Arc::clone(sink), execution_id }))
+    }
+
     pub(crate) fn line(&self, source: LogSource, level: &'static str, message: &str, fields: &str) {
-        self.sink.line(LogLine { source, level, execution_id: self.execution_id, message, fields });
+        self.0.sink.line(LogLine { source, level, execution_id: self.0.execution_id, message, fields });
     }
 }
 
@@ -194,7 +200,8 @@ mod tests {
 
     fn printed(parts: &[&[u8]], line_bytes_max: usize) -> (Vec<String>, String) {
         let kept = Arc::new(Kept::default());
-        let log = ExecutionLog { sink: kept.clone(), execution_id: None };
+        let sink: Arc<dyn LogSink> = kept.clone();
+        let log = ExecutionLog::new(&sink, None);
         let mut output = Output::new(log, LogSource::Stderr, line_bytes_max);
         for part in parts {
             output.write(Bytes::copy_from_slice(part)).unwrap();

@@ -98,10 +98,10 @@ impl Pulse {
     }
 
     /// Keeps the epoch moving until the beat is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> Beat {
+    pub(crate) fn begin(&self) -> Beat<'_> {
         self.running.fetch_add(1, Ordering::SeqCst);
         CLOCK.wake();
-        Beat(Arc::clone(self))
+        Beat(self)
     }
 
     /// Executions that run or wait inside this engine.
@@ -111,9 +111,9 @@ impl Pulse {
 }
 
 /// One execution for which the epoch moves.
-pub(crate) struct Beat(Arc<Pulse>);
+pub(crate) struct Beat<'a>(&'a Pulse);
 
-impl Drop for Beat {
+impl Drop for Beat<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }

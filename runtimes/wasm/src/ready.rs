@@ -53,14 +53,14 @@ pub(crate) struct Ready {
     /// Of it, until there was an engine with its pool.
     pub(crate) engine_time: Duration,
     handed_over_bytes_max: usize,
-    source: StateSource,
+    source: Arc<StateSource>,
 }
 
 impl Ready {
     /// Loads the component, from machine code if there is any. Takes long where there is none, and blocks.
     pub(crate) fn load(config: &WasmConfig, warm: Option<WarmWasm>) -> Result<Self, WasmError> {
         let began = Instant::now();
-        let log = ExecutionLog { sink: Arc::clone(&config.logs), execution_id: None };
+        let log = ExecutionLog::new(&config.logs, None);
         let size = PoolSize::usual(config.limits.max_concurrency, config.limits.memory_mb);
         let warm = match warm {
             Some(warm) if warm.shared.is_some() || warm.size.covers(size) => warm,
@@ -103,7 +103,11 @@ impl Ready {
             load_time: began.elapsed(),
             engine_time,
             handed_over_bytes_max: response_bytes_max.max(HANDED_OVER_BYTES_MIN).saturating_add(ANSWER_HEAD_BYTES_MAX),
-            source: StateSource { env: config.env.clone(), line_bytes_max: config.limits.log_line_bytes_max, budget },
+            source: Arc::new(StateSource {
+                env: config.env.clone(),
+                line_bytes_max: config.limits.log_line_bytes_max,
+                budget,
+            }),
         })
     }
 
@@ -114,7 +118,7 @@ impl Ready {
         head: Option<tokio::sync::oneshot::Sender<Head>>,
         slice: Arc<Slice>,
     ) -> Store<State> {
-        let mut store = Store::new(&self.engine, self.source.state(log, head));
+        let mut store = Store::new(&self.engine, State::new(&self.source, log, head, slice.born()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.handed_over_bytes_max);
         store.set_epoch_deadline(1);

@@ -1,12 +1,13 @@
 //! What one instance has of the host.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderName;
 use ignite_runtimes_executor::LogSource;
 use tokio::sync::oneshot;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::execution::Head;
@@ -22,12 +23,15 @@ const FIELD_BYTES_MAX: usize = 256 * 1024;
 /// The data of one instance's store.
 pub(crate) struct State {
     pub(crate) table: ResourceTable,
-    pub(crate) wasi: WasiCtx,
+    /// Made when the guest first asks for something that needs it: many never do, and it takes a dozen allocations.
+    wasi: Option<WasiCtx>,
     pub(crate) http: WasiHttpCtx,
     pub(crate) outgoing: NoOutgoing,
     pub(crate) memory: MemoryShare,
     pub(crate) log: ExecutionLog,
-    pub(crate) stderr: Output,
+    stderr: Option<Output>,
+    source: Arc<StateSource>,
+    born: Instant,
     /// Where the head of a streamed answer goes; taken by the first.
     pub(crate) head: Option<oneshot::Sender<Head>>,
 }
@@ -39,27 +43,71 @@ pub(crate) struct StateSource {
     pub(crate) budget: Arc<MemoryBudget>,
 }
 
-impl StateSource {
-    /// The state of a new instance: no files, no sockets, no arguments, the declared environment.
-    pub(crate) fn state(&self, log: ExecutionLog, head: Option<oneshot::Sender<Head>>) -> State {
-        let stderr = Output::new(log.clone(), LogSource::Stderr, self.line_bytes_max);
-        let wasi = WasiCtx::builder()
-            .envs(&self.env)
-            .stdout(Output::new(log.clone(), LogSource::Stdout, self.line_bytes_max))
-            .stderr(stderr.clone())
-            .build();
+impl State {
+    /// The state of a new instance, which begins at `born` by its own clock.
+    pub(crate) fn new(
+        source: &Arc<StateSource>,
+        log: ExecutionLog,
+        head: Option<oneshot::Sender<Head>>,
+        born: Instant,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELD_BYTES_MAX);
         let outgoing = NoOutgoing { log: log.clone(), said: false };
-        State { table, wasi, http, outgoing, memory: MemoryShare::new(Arc::clone(&self.budget)), log, stderr, head }
+        let memory = MemoryShare::new(Arc::clone(&source.budget));
+        let source = Arc::clone(source);
+        Self { table, wasi: None, http, outgoing, memory, log, stderr: None, source, born, head }
     }
+
+    /// Nanoseconds since the instance began.
+    pub(crate) fn clock_ns(&self) -> u64 {
+        since(self.born)
+    }
+
+    /// The last lines it printed on stderr.
+    pub(crate) fn printed(&self) -> String {
+        self.stderr.as_ref().map_or_else(String::new, Output::finish)
+    }
+
+    /// What WASI gives it: no files, no sockets, no arguments, the declared environment.
+    fn wasi(&mut self) -> WasiCtxView<'_> {
+        let Self { table, wasi, source, log, stderr, born, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| {
+            let errors = Output::new(log.clone(), LogSource::Stderr, source.line_bytes_max);
+            *stderr = Some(errors.clone());
+            WasiCtx::builder()
+                .envs(&source.env)
+                .stdout(Output::new(log.clone(), LogSource::Stdout, source.line_bytes_max))
+                .stderr(errors)
+                .monotonic_clock(SinceBirth(*born))
+                .build()
+        });
+        WasiCtxView { ctx, table }
+    }
+}
+
+/// The clock of one instance, which begins with it.
+struct SinceBirth(Instant);
+
+impl HostMonotonicClock for SinceBirth {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        since(self.0)
+    }
+}
+
+fn since(born: Instant) -> u64 {
+    u64::try_from(born.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.wasi()
     }
 }
 
