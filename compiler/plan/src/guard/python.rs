@@ -87,7 +87,8 @@ fn requirements(tree: &SourceTree, mistakes: &mut Vec<Mistake>) {
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
-    for (index, line) in text.lines().enumerate() {
+    // Some editors begin a file with a mark.
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim_end();
         let (number, mut whole) = open.take().unwrap_or((index + 1, String::new()));
         if let Some(begin) = line.strip_suffix('\\') {

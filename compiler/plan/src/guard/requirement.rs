@@ -19,13 +19,13 @@ pub(super) fn refused(tree: &SourceTree, folder: &str, requirement: &str) -> Opt
             "write the value itself",
         ));
     }
-    let (before, marker) = requirement.split_once(';').map_or((requirement, ""), |(before, marker)| (before, marker));
-    let _ = marker;
-    let before = before.trim();
+    // Behind the semicolon stands when it counts.
+    let before = requirement.split(';').next().unwrap_or_default().trim();
+    let is_file = [".whl", ".tar.gz", ".zip"].iter().any(|end| before.ends_with(end));
     // `NAME @ ADDRESS`; an `@` elsewhere stands in an address.
     let address = match before.split_once('@') {
         Some((name, address)) if is_name(name.split('[').next().unwrap_or_default().trim()) => address.trim(),
-        _ if is_name(name_of(before)) && !before.ends_with(".whl") && !before.contains('/') => return None,
+        _ if is_name(name_of(before)) && !is_file && !before.contains('/') => return None,
         _ => before,
     };
     let lower = address.to_ascii_lowercase();

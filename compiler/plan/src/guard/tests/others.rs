@@ -96,6 +96,8 @@ https://example.com/a.tar.gz
 .
 ./missing.whl
 token-${TOKEN}==1
+source-1.0.tar.gz
+name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
 "#,
             ),
             ("more/dev.txt", "-r ../more/again.txt\n-r ../../out.txt\n"),
@@ -183,6 +185,10 @@ token-${TOKEN}==1
               --> requirements.txt:27
               | token-${TOKEN}==1
             hint: write the value itself
+            `source-1.0.tar.gz` is a folder or a source: its code would have to be run to install it
+              --> requirements.txt:28
+              | source-1.0.tar.gz
+            hint: name a version that has wheels; no code of a package is run to install it
         "#]],
     );
 }
