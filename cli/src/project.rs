@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ignite_compiler_builder::{
-    Builder, BuilderConfig, Cancel, CompileError, CompileEvent, CompileRequest, Compiled, SandboxOptions,
-    SourceLimits,
+    Builder, BuilderConfig, Cancel, CompileError, CompileEvent, CompileRequest, Compiled, SandboxOptions, SourceLimits,
 };
 use ignite_core_artifact::Compression;
 use ignite_core_model::{AppManifest, AppName, ArtifactKind, Digest, Target};
@@ -32,6 +31,8 @@ pub(crate) struct Wanted {
     /// Whether the tools' lines are shown as they come, or only when something failed.
     pub(crate) show_lines: bool,
     pub(crate) cancel: Cancel,
+    /// Files in the folder that are no part of the source.
+    pub(crate) beside: Vec<PathBuf>,
 }
 
 impl Wanted {
@@ -50,6 +51,7 @@ impl Wanted {
             quick: false,
             show_lines: true,
             cancel: Cancel::default(),
+            beside: Vec::new(),
         })
     }
 }
@@ -79,6 +81,7 @@ pub(crate) fn compile(
         no_cache: wanted.no_cache,
         quick: wanted.quick,
         cancel: wanted.cancel.clone(),
+        beside: wanted.beside.clone(),
         ..CompileRequest::new(source, out)
     };
     let compiled = builder.compile(&request, &mut |event| match event {

@@ -21,12 +21,14 @@ pub(crate) fn run(args: &CompileArgs, settings: &Settings, ui: &mut Ui) -> Resul
         Format::TarZst => Compression::Zstd,
         Format::TarGz => Compression::Gzip,
     };
-    let wanted = Wanted { compression, ..Wanted::new(&args.build)? };
+    let beside = args.sbom.iter().cloned().collect();
+    let wanted = Wanted { compression, beside, ..Wanted::new(&args.build)? };
     let out = match &args.out {
         Some(out) => out.clone(),
         None => default_out(&args.dir, args.format)?,
     };
-    let compiled = project::compile(&project::builder(settings, args.build.allow_unsandboxed), &args.dir, &out, &wanted, ui)?;
+    let compiled =
+        project::compile(&project::builder(settings, args.build.allow_unsandboxed), &args.dir, &out, &wanted, ui)?;
     if let Some(sbom) = &args.sbom {
         write_sbom(&compiled, sbom)?;
     }

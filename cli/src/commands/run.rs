@@ -61,7 +61,13 @@ impl Kept {
             return Ok(Self::Given(source.clone()));
         }
         let out = project::kept_artifact(settings, source)?;
-        project::compile(&project::builder(settings, args.build.allow_unsandboxed), source, &out, &Wanted::new(&args.build)?, ui)?;
+        project::compile(
+            &project::builder(settings, args.build.allow_unsandboxed),
+            source,
+            &out,
+            &Wanted::new(&args.build)?,
+            ui,
+        )?;
         Ok(Self::Made(out))
     }
 

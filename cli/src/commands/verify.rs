@@ -45,13 +45,13 @@ pub(crate) fn run(args: &VerifyArgs, settings: &Settings, ui: &mut Ui) -> Result
     let (recorded, provenance, compression) = open(&args.artifact)?;
     let builder = project::builder(settings, args.allow_unsandboxed);
     let options = &provenance.options;
-    let build =
-        BuildArgs { target: None, kind: None, no_cache: true, allow_unsandboxed: args.allow_unsandboxed };
+    let build = BuildArgs { target: None, kind: None, no_cache: true, allow_unsandboxed: args.allow_unsandboxed };
     let wanted = Wanted {
         target: Some(options.target),
         kind: Some(options.kind),
         quick: options.quick,
         compression,
+        beside: vec![args.artifact.clone()],
         ..Wanted::new(&build)?
     };
     let folder = tempfile::tempdir().map_err(|error| {
@@ -91,18 +91,20 @@ fn open(path: &Path) -> Result<(ReadArtifact, Provenance, Compression), CliError
     let _ = io::Read::read(&mut file, &mut start);
     let compression = if start == [0x1f, 0x8b] { Compression::Gzip } else { Compression::Zstd };
     io::Seek::rewind(&mut file).map_err(|error| CliError::new(Exit::InvalidArgument, what()).caused_by(&error))?;
-    let (artifact, provenance) = read_provenance(&mut io::BufReader::new(file), &ReadLimits::default()).map_err(|error| {
-        let told = CliError::new(Exit::InvalidArgument, what()).caused_by(&error);
-        match error {
-            ProvenanceError::Absent => told.hint("it was made by an earlier ignite: compile it again"),
-            _ => told,
-        }
-    })?;
+    let (artifact, provenance) =
+        read_provenance(&mut io::BufReader::new(file), &ReadLimits::default()).map_err(|error| {
+            let told = CliError::new(Exit::InvalidArgument, what()).caused_by(&error);
+            match error {
+                ProvenanceError::Absent => told.hint("it was made by an earlier ignite: compile it again"),
+                _ => told,
+            }
+        })?;
     Ok((artifact, provenance, compression))
 }
 
 fn inspect(builder: &Builder, dir: &Path, out: &Path, wanted: &Wanted) -> Result<Inspected, CliError> {
-    let request = CompileRequest { target: wanted.target, kind: wanted.kind, ..CompileRequest::new(dir, out) };
+    let beside = wanted.beside.clone();
+    let request = CompileRequest { target: wanted.target, kind: wanted.kind, beside, ..CompileRequest::new(dir, out) };
     builder.inspect(&request).map_err(|error| project::failed(&error, false))
 }
 
@@ -153,7 +155,9 @@ fn other_tools(recorded: &[UsedTool], found: &[UsedTool]) -> Vec<String> {
     let mut lines = Vec::new();
     for tool in recorded {
         match found.iter().find(|now| now.name == tool.name) {
-            None => lines.push(format!("the artifact was made with {} {}, which is not used here", tool.name, tool.version)),
+            None => {
+                lines.push(format!("the artifact was made with {} {}, which is not used here", tool.name, tool.version))
+            }
             Some(now) if now.version != tool.version => lines.push(format!(
                 "the artifact was made with {} {}, and here is {}",
                 tool.name, tool.version, now.version
@@ -224,10 +228,7 @@ mod tests {
     fn sources_that_differ_are_named() {
         let before = [source("a", "1"), source("b", "2"), source("c", "3")];
         let after = [source("a", "1"), source("b", "two"), source("d", "4")];
-        assert_eq!(
-            source_differences(&before, &after),
-            ["b has another content", "c is missing", "d is new"]
-        );
+        assert_eq!(source_differences(&before, &after), ["b has another content", "c is missing", "d is new"]);
         let many: Vec<SourceEntry> = (0..30).map(|number| source(&format!("{number}"), "")).collect();
         assert_eq!(source_differences(&before, &many).len(), NAMED_FILES_MAX + 1);
     }
@@ -244,6 +245,9 @@ mod tests {
             other_tools(&[tool("1", "x")], &[tool("1", "y")]),
             ["the artifact was made with another build of go 1"]
         );
-        assert_eq!(other_tools(&[tool("1", "x")], &[tool("2", "x")]), ["the artifact was made with go 1, and here is 2"]);
+        assert_eq!(
+            other_tools(&[tool("1", "x")], &[tool("2", "x")]),
+            ["the artifact was made with go 1, and here is 2"]
+        );
     }
 }

@@ -110,7 +110,7 @@ impl Builder {
         let started = Instant::now();
         let source = Source::open(request, &self.cache)?;
         let settings = Settings::read(source.manifest.as_deref(), request)?;
-        let tree = source.tree(&settings.patterns, &self.limits)?;
+        let tree = source.tree(&settings.patterns, &self.limits, &request.beside)?;
         let plan = plan(&tree, &settings.wishes)?;
         let tree = tree.without(&plan.left_out);
         for note in &plan.notes {
@@ -180,7 +180,7 @@ impl Builder {
     pub fn inspect(&self, request: &CompileRequest) -> Result<Inspected, CompileError> {
         let source = Source::open(request, &self.cache)?;
         let settings = Settings::read(source.manifest.as_deref(), request)?;
-        let tree = source.tree(&settings.patterns, &self.limits)?;
+        let tree = source.tree(&settings.patterns, &self.limits, &request.beside)?;
         let plan = plan(&tree, &settings.wishes)?;
         let tools = language::tools(&plan, &tree, &self.tools)?;
         Ok(Inspected {
@@ -291,11 +291,23 @@ impl Source {
         }
     }
 
-    fn tree(&self, patterns: &Patterns, limits: &SourceLimits) -> Result<SourceTree, CompileError> {
-        match &self.only {
-            None => scan(&self.root, patterns, self.out.as_deref(), limits),
-            Some(name) => one_file(&self.root, name),
+    fn tree(
+        &self,
+        patterns: &Patterns,
+        limits: &SourceLimits,
+        beside: &[PathBuf],
+    ) -> Result<SourceTree, CompileError> {
+        if let Some(name) = &self.only {
+            return one_file(&self.root, name);
         }
+        let tree = scan(&self.root, patterns, self.out.as_deref(), limits)?;
+        // One that is not there yet is none of the files.
+        let beside: Vec<PathBuf> = beside.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let is_source = |path: &str| !beside.contains(&self.root.join(path));
+        if beside.is_empty() || tree.files().iter().all(|file| is_source(&file.path)) {
+            return Ok(tree);
+        }
+        Ok(SourceTree::new(tree.files().iter().filter(|file| is_source(&file.path)).cloned().collect()))
     }
 }
 

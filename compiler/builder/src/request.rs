@@ -38,6 +38,8 @@ pub struct CompileRequest {
     /// The app, where the same app may come from different folders, as on a platform: its compiles work in one copy of
     /// it, so that a changed line is compiled and not everything. By default the folder tells.
     pub app: Option<String>,
+    /// Files that may lie in the folder and are no part of the source, such as a bill of materials or another artifact.
+    pub beside: Vec<PathBuf>,
     /// Longest time the whole compile may take.
     pub time_max: Duration,
     /// Stops the compile when it is asked to.
@@ -59,6 +61,7 @@ impl CompileRequest {
             quick: false,
             tenant: TENANT_LOCAL.to_owned(),
             app: None,
+            beside: Vec::new(),
             time_max: Duration::from_secs(15 * 60),
             cancel: Cancel::default(),
         }
