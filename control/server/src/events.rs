@@ -4,17 +4,16 @@ use ignite_control_pipeline::{App, Effect, JobKind, JobState};
 use serde::{Deserialize, Serialize};
 
 /// One line of an app's events. Stored as JSON, so it may only grow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AppEvent {
     /// Such as `published`; a stable word.
     pub kind: String,
     /// A sentence.
     pub message: String,
     /// The version it is about; 0 when it is about none.
-    #[serde(default)]
     pub version: u32,
     /// The instance it is about.
-    #[serde(default)]
     pub instance_id: String,
 }
 

@@ -4,6 +4,7 @@
 //! one transaction. The [`rounds`] turn what happened elsewhere (a compile ended, an instance is healthy, gateways took up a
 //! route, time went on) into events. None of it runs user code.
 
+pub mod api;
 mod apps;
 mod clock;
 mod events;

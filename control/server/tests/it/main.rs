@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod api;
 mod apps;
 mod platform;
