@@ -4,12 +4,14 @@
 //! than a millisecond. A file's name says what it was made of (digest of the component) and for whom (a hash of the
 //! engine's version, its settings and the processor); its last bytes say whether it is whole.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use ignite_core_model::Digest;
@@ -59,6 +61,39 @@ pub(crate) fn keep_compiled(engine: &Engine, wasm: &[u8], cache: &Cache) -> Resu
 pub(crate) struct Cache {
     dir: PathBuf,
     files_max: usize,
+    /// Files this process has found whole before.
+    whole: Option<Arc<Whole>>,
+}
+
+/// Files that were found whole, as they were then. Reading all of one takes longer than mapping it: where apps come and go
+/// it is done once, as long as nothing tells that the file has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Whole(Mutex<HashMap<PathBuf, Stamp>>);
+
+/// What changes when a file does: its inode, its length, when it was written, and when anything of it was changed.
+type Stamp = (u64, u64, i64, i64, i64, i64);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let m = metadata;
+    (m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())
+}
+
+impl Whole {
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, Stamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn knows(&self, path: &Path, stamp: Stamp) -> bool {
+        self.files().get(path) == Some(&stamp)
+    }
+
+    fn learn(&self, path: &Path, stamp: Stamp, files_max: usize) {
+        let mut files = self.files();
+        if files.len() >= files_max {
+            files.clear();
+        }
+        files.insert(path.to_owned(), stamp);
+    }
 }
 
 /// What a look into the folder found.
@@ -80,12 +115,17 @@ impl Cache {
         if !metadata.is_dir() || !is_private(&metadata) {
             return Err(WasmError::CacheNotPrivate { path: dir.to_owned() });
         }
-        Ok(Self { dir: dir.to_owned(), files_max: FILES_MAX })
+        Ok(Self { dir: dir.to_owned(), files_max: FILES_MAX, whole: None })
     }
 
     /// The same folder, in which more files may lie.
     pub(crate) fn with_files_max(self, files_max: usize) -> Self {
         Self { files_max: self.files_max.max(files_max), ..self }
+    }
+
+    /// The same folder, with what is known of its files.
+    pub(crate) fn with_known(self, whole: Option<Arc<Whole>>) -> Self {
+        Self { whole, ..self }
     }
 
     /// Where machine code of the component `digest` for `engine` lies.
@@ -99,24 +139,28 @@ impl Cache {
     /// Loads machine code of the component `digest`, if it lies here whole.
     pub(crate) fn find(&self, engine: &Engine, digest: &Digest) -> Found {
         let path = self.path(engine, digest);
-        match fs::symlink_metadata(&path) {
+        let stamp = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
             Err(error) => return Found::Unusable(error.to_string()),
             Ok(metadata) if !metadata.is_file() || !is_private(&metadata) => {
                 return Found::Unusable("it is not a file that this user alone may write to".into());
             }
-            Ok(_) => {}
-        }
-        match is_whole(&path) {
+            Ok(metadata) => stamp(&metadata),
+        };
+        let known = self.whole.as_ref().is_some_and(|whole| whole.knows(&path, stamp));
+        match if known { Ok(true) } else { is_whole(&path) } {
             Err(error) => Found::Unusable(error.to_string()),
             Ok(false) => Found::Unusable("its content is damaged".into()),
             Ok(true) => {
+                if let (Some(whole), false) = (&self.whole, known) {
+                    whole.learn(&path, stamp, self.files_max);
+                }
                 #[expect(unsafe_code, reason = "machine code can be loaded in no other way")]
                 // SAFETY: the engine asks that the file be what it wrote itself and that nobody change it while it is
                 // mapped. The folder and the file belong to this user or root, and no one else may write to them
                 // (checked in `open` and above). Only `keep` writes files of such names there, as a whole, from the engine's own
                 // output, and never changes one in place; the digest at its end (checked in `is_whole`) holds, so no
-                // part was lost or damaged since. Whoever can act as this user has no need of this door.
+                // part was lost or damaged since; where it was checked before, the file has not changed by its times. Whoever can act as this user has no need of this door.
                 let component = unsafe { Component::deserialize_file(engine, &path) };
                 component.map_or_else(|error| Found::Unusable(format!("{error:#}")), Found::Code)
             }

@@ -20,7 +20,7 @@ use crate::load::{self, Handler};
 use crate::memory::MemoryBudget;
 use crate::pulse::Pulse;
 use crate::state::{State, StateSource};
-use crate::warm::WarmWasm;
+use crate::warm::{SharedCode, WarmWasm};
 
 /// Bytes a guest may hand over in one call, at least: the same as one frame of a process's worker. An answer may be as
 /// long as the app's limit says.
@@ -68,10 +68,10 @@ impl Ready {
         };
         let engine_time = began.elapsed();
         let WarmWasm { mut engine, mut pooled, size, mut linker, mut pulse, shared } = warm;
-        let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false, files_max: shared.unwrap_or(0) };
+        let mut loader = Loader { config, log: &log, wasm: None, was_compiled: false, shared: shared.as_ref() };
         let mut component = loader.load(&engine)?;
         let larger = needs(&component).and_then(|needs| size.enlarged(needs.memories, needs.tables));
-        if let (Some(larger), None) = (larger, shared) {
+        if let (Some(larger), None) = (larger, &shared) {
             WarmWasm { engine, pooled, linker, pulse, .. } = WarmWasm::of_size(larger)?;
             component = loader.load(&engine)?;
         }
@@ -148,8 +148,7 @@ struct Loader<'a> {
     log: &'a ExecutionLog,
     wasm: Option<Vec<u8>>,
     was_compiled: bool,
-    /// As in [`Cache::with_files_max`].
-    files_max: usize,
+    shared: Option<&'a SharedCode>,
 }
 
 impl Loader<'_> {
@@ -182,7 +181,10 @@ impl Loader<'_> {
     /// The folder of machine code, if it can be used.
     fn cache(&self) -> Option<Cache> {
         match Cache::open(self.config.aot_cache.as_deref()?) {
-            Ok(cache) => Some(cache.with_files_max(self.files_max)),
+            Ok(cache) => Some(match self.shared {
+                Some(shared) => shared.cache(cache),
+                None => cache,
+            }),
             Err(error) => {
                 self.warn(&error.to_line());
                 None

@@ -9,7 +9,7 @@ use ignite_core_model::{Digest, Limits};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::aot::{Cache, keep_compiled};
+use crate::aot::{Cache, Whole, keep_compiled};
 use crate::config::WasmError;
 use crate::engine::{PoolSize, pooling_engine};
 use crate::load;
@@ -35,8 +35,22 @@ pub struct WarmWasm {
     pub(crate) size: PoolSize,
     pub(crate) linker: Arc<Linker<State>>,
     pub(crate) pulse: Arc<Pulse>,
-    /// Files of machine code there may be, where many apps share it; then no app gets an engine of its own.
-    pub(crate) shared: Option<usize>,
+    /// What apps share beyond that, where many do; then no app gets an engine of its own.
+    pub(crate) shared: Option<SharedCode>,
+}
+
+/// The machine code of many apps.
+#[derive(Clone)]
+pub(crate) struct SharedCode {
+    /// Files there may be.
+    pub(crate) files_max: usize,
+    pub(crate) whole: Arc<Whole>,
+}
+
+impl SharedCode {
+    pub(crate) fn cache(&self, cache: Cache) -> Cache {
+        cache.with_files_max(self.files_max).with_known(Some(Arc::clone(&self.whole)))
+    }
 }
 
 impl WarmWasm {
@@ -60,7 +74,8 @@ impl WarmWasm {
             tables: SHARED_TABLES,
             memory_mb: SHARED_KEPT_MB,
         };
-        Ok(Self { shared: Some(apps_max), ..Self::of_size(size)? })
+        let shared = SharedCode { files_max: apps_max, whole: Arc::default() };
+        Ok(Self { shared: Some(shared), ..Self::of_size(size)? })
     }
 
     /// Whether machine code of the component `digest` lies in `aot_cache`. A look at a file's name: whether it is whole is
@@ -79,7 +94,11 @@ impl WarmWasm {
     }
 
     fn cache(&self, dir: &Path) -> Result<Cache, WasmError> {
-        Ok(Cache::open(dir)?.with_files_max(self.shared.unwrap_or(0)))
+        let cache = Cache::open(dir)?;
+        Ok(match &self.shared {
+            Some(shared) => shared.cache(cache),
+            None => cache,
+        })
     }
 
     pub(crate) fn of_size(size: PoolSize) -> Result<Self, WasmError> {

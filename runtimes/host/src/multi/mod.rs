@@ -153,6 +153,8 @@ impl Multi {
                     tokio::spawn(async move {
                         multi.load(&app).await;
                         drop(sender);
+                        // Nobody waits for those that go.
+                        multi.evict().await;
                     });
                     done
                 }
@@ -181,7 +183,6 @@ impl Multi {
         if let Some(unused) = app.loaded(result) {
             unused.drain(Instant::now()).await;
         }
-        self.evict().await;
     }
 
     async fn start(&self, app: &App) -> Result<Arc<Serving>, String> {

@@ -145,6 +145,7 @@ async fn put(multi: &Arc<Multi>, app: Arc<App>, known: Option<Arc<App>>) {
         app.used.store(multi.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         multi.load(&app).await;
         drop(done);
+        multi.evict().await;
         if !app.is_loaded() {
             multi.logs.host(
                 "error",
