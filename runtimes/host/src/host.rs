@@ -95,6 +95,25 @@ pub(crate) struct Shared {
     draining: AtomicBool,
 }
 
+#[cfg(test)]
+impl Shared {
+    /// What serves one app, without anything around it.
+    pub(crate) fn of_one(serving: Serving, config: HostConfig) -> Self {
+        Self {
+            serving: ArcSwap::from_pointee(serving),
+            logs: Arc::new(Logs::nowhere()),
+            metrics: Arc::default(),
+            warm: None,
+            work_dir: PathBuf::new(),
+            apps: None,
+            admin_places: Arc::new(Semaphore::new(1)),
+            multi: None,
+            draining: AtomicBool::new(false),
+            config,
+        }
+    }
+}
+
 impl Shared {
     /// The answer to `/healthz`: could an execution be served now?
     pub(crate) fn healthz(&self) -> Response<ResponseBody> {

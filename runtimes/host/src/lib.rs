@@ -16,6 +16,8 @@ mod body;
 mod clocks;
 mod config;
 mod descriptors;
+#[cfg(test)]
+mod edge;
 mod env;
 mod errors;
 mod executors;

@@ -6,6 +6,7 @@ mod artifacts;
 mod counts;
 mod deno;
 mod examples;
+mod fuzz;
 mod go;
 mod python;
 mod rust;

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::artifacts::TestProgram;
 use super::counts::{self, Counts};
+use super::fuzz;
 use super::suite::{Log, agree, check};
 use super::{Artifacts, Context, Run};
 use crate::process::stream;
@@ -40,18 +41,7 @@ pub(super) fn suites(context: &Context, run: &mut Run) {
         command.args(["clippy", "--workspace", "--all-targets", "--release", "--locked", "--", "--deny", "warnings"]);
         check(command, LINTS_MAX)
     });
-    // A workspace of its own; checked, so that it does not rot, and never run here.
-    run.suite("rust fuzz targets", |_| {
-        let fuzz = |arguments: &[&str]| {
-            let mut command = workspace.cargo();
-            command.current_dir(workspace.root.join("fuzz")).args(arguments);
-            command.env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
-            command
-        };
-        let mut counts = check(fuzz(&["fmt", "--check"]), FORMAT_MAX)?;
-        counts += check(fuzz(&["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]), LINTS_MAX)?;
-        Ok(counts)
-    });
+    fuzz::suites(context, run);
     run.suite("rust docs", |_| {
         let mut command = workspace.cargo();
         command.args(["doc", "--workspace", "--no-deps", "--release", "--locked"]);
