@@ -43,6 +43,7 @@ pub(super) async fn call(executor: Arc<ProcessExecutor>, world: Arc<World>, numb
         headers: HeaderMap::new(),
         body: RequestBody::Full(Bytes::from(body(number))),
         deadline,
+        head_by: deadline,
         slot: Slot::new(Right(Arc::clone(&world), number)),
     };
     let gives_up = if dice.roll(6) == 0 { Duration::from_micros(dice.roll(10_000)) } else { PATIENCE };

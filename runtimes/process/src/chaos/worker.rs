@@ -38,6 +38,7 @@ pub(super) async fn keep(shared: Arc<Shared>, world: Arc<World>, capacity: u32, 
     }
 }
 
+#[expect(clippy::zombie_processes, reason = "it is reaped by its id, as any worker is")]
 async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness: u64, dice: Dice) {
     let Streams { connection, output, theirs: [socket, stdout, stderr] } = launch::streams().expect("sockets");
     let sleeper = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().expect("a process");
