@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// Whether a process could not be moved into a group.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 /// What every name of ours begins with.
 const PREFIX: &str = "ignite-";
 /// How often an empty group is tried to be removed; its last process may be about to go.
@@ -39,6 +41,9 @@ impl Group {
     /// Makes groups for these bounds, as far as this user may.
     pub(crate) fn make(memory_bytes_max: u64, processes_max: u64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        if REFUSED.load(Ordering::Relaxed) {
+            return Self { memory: None, processes: None };
+        }
         let places = places();
         let name = format!("{PREFIX}{}-{}", own_name(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut group = Self { memory: None, processes: None };
@@ -64,12 +69,15 @@ impl Group {
         group
     }
 
-    /// Puts a process into the groups, before it starts others.
-    pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
-        for place in self.places() {
-            fs::write(place.folder.join("cgroup.procs"), pid.to_string())?;
+    /// The groups with a process in them, before it starts others. A user may be allowed to make a group and not to move
+    /// a process into it; that is found out once, and from then on there are none.
+    pub(crate) fn joined_by(self, pid: u32) -> Self {
+        let joined = self.places().all(|place| fs::write(place.folder.join("cgroup.procs"), pid.to_string()).is_ok());
+        if joined {
+            return self;
         }
-        Ok(())
+        REFUSED.store(true, Ordering::Relaxed);
+        Self { memory: None, processes: None }
     }
 
     /// Whether the kernel holds memory.

@@ -72,8 +72,8 @@ pub(crate) enum Op {
     Link(CString, CString),
     /// Attaches a source.
     Mount(CString, usize),
-    /// Mounts a file system in memory with these options.
-    Memory(CString, CString),
+    /// Mounts a file system in memory with these options; whether files in it can be executed.
+    Memory(CString, CString, bool),
     /// Mounts the list of processes.
     Processes(CString),
 }
@@ -298,8 +298,9 @@ fn apply(op: &Op, sources: &[Source]) -> Result<(), Errno> {
             Some(Ok(tree)) => sys::move_mount(*tree, path),
             _ => Err(libc::EINVAL),
         },
-        Op::Memory(path, options) => {
-            mount(Some(c"tmpfs"), path, Some(c"tmpfs"), libc::MS_NOSUID | libc::MS_NODEV, Some(options))
+        Op::Memory(path, options, executable) => {
+            let flags = libc::MS_NOSUID | libc::MS_NODEV | if *executable { 0 } else { libc::MS_NOEXEC };
+            mount(Some(c"tmpfs"), path, Some(c"tmpfs"), flags, Some(options))
         }
         Op::Processes(path) => {
             // Read-only: whoever may write to it otherwise could change how the machine runs, as root even restart it.

@@ -76,7 +76,7 @@ pub(crate) fn start(step: &Step, sandbox: &Sandbox) -> Result<(Box<dyn Running>,
     let id = if own_user { own_user::ID } else { geteuid().as_raw() };
     let group_id = if own_user { own_user::ID } else { getegid().as_raw() };
     map_user(pid, id, group_id, own_user).map_err(failed("map the user"))?;
-    group.add(pid).map_err(failed("use control groups"))?;
+    let group = group.joined_by(pid);
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), KILL_FIRST);
     io::Write::write_all(&mut &control, b"g").map_err(failed("let the process go"))?;
 
@@ -244,7 +244,7 @@ fn names(script: &Script) -> Names {
         | child::Op::File(path, _)
         | child::Op::Link(path, _)
         | child::Op::Mount(path, _)
-        | child::Op::Memory(path, _)
+        | child::Op::Memory(path, _, _)
         | child::Op::Processes(path) => format!("/{}", text(path)),
     });
     Names { sources: sources.collect(), ops: ops.collect() }

@@ -66,7 +66,10 @@ impl Layout {
         }
         layout.etc(root, sandbox.phase)?;
         layout.devices()?;
-        layout.memory("tmp", &format!("size={},nr_inodes=262144,mode=1777", limits.tmp_bytes_max))?;
+        // What was fetched is not run before the network is gone, from wherever it lies.
+        let runs = sandbox.phase == Phase::Build;
+        layout.memory("dev/shm", "size=64m,nr_inodes=4096,mode=1777", runs)?;
+        layout.memory("tmp", &format!("size={},nr_inodes=262144,mode=1777", limits.tmp_bytes_max), runs)?;
         layout.link("var/tmp", Path::new("/tmp"))?;
         layout.folder(Path::new("proc"))?;
         layout.ops.push(Op::Processes(c_path(Path::new("proc"))?));
@@ -128,7 +131,7 @@ impl Layout {
         for (number, name) in ["stdin", "stdout", "stderr"].iter().enumerate() {
             self.link(&format!("dev/{name}"), Path::new(&format!("/proc/self/fd/{number}")))?;
         }
-        self.memory("dev/shm", "size=64m,nr_inodes=4096,mode=1777")
+        Ok(())
     }
 
     /// The mounts the step asks for, the shallow ones first.
@@ -150,7 +153,6 @@ impl Layout {
             let attributes = match (mount.access, sandbox.phase) {
                 (Access::ReadOnly, _) => RDONLY | NOSUID | NODEV,
                 (Access::ReadWrite, Phase::Build) => NOSUID | NODEV,
-                // What was fetched is not run before the network is gone.
                 (Access::ReadWrite, Phase::Fetch) => NOSUID | NODEV | NOEXEC,
             };
             self.mount(from, &at, attributes, true)?;
@@ -176,10 +178,9 @@ impl Layout {
         Ok(())
     }
 
-    fn memory(&mut self, at: &str, options: &str) -> Result<(), StepError> {
+    fn memory(&mut self, at: &str, options: &str, executable: bool) -> Result<(), StepError> {
         self.folder(Path::new(at))?;
-        self.ops.push(Op::Memory(c_path(Path::new(at))?, c_text(options.into())?));
-        // Folders in it can be made.
+        self.ops.push(Op::Memory(c_path(Path::new(at))?, c_text(options.into())?, executable));
         Ok(())
     }
 

@@ -33,7 +33,7 @@ fn could(what: &str, done: bool) {
 }
 
 fn main() {
-    for file in ["/etc/shadow", "/etc/gshadow", "/root/.bashrc", "/root/.ssh", "/root/.netrc", "/proc/1/environ",
+    for file in ["/etc/shadow", "/etc/gshadow", "@HOME@/.bashrc", "@HOME@/.ssh", "@HOME@/.netrc", "/proc/1/environ",
         "/var/run/docker.sock", "/run/systemd", "@TENANT@/secret", "@TENANT@", "@AUTHOR@/ignite.toml", "@CACHE@",
         "@CACHE@/compile/tools.json", "@CACHE@/compile/artifacts", "/home", "/sys", "/dev/vda", "/dev/mem"] {
         could(&format!("read {file}"), fs::read(file).is_ok() || fs::read_dir(file).is_ok());
@@ -141,6 +141,7 @@ fn a_build_script_can_do_nothing_but_build() {
         text.replace("@TENANT@", &path(tenant.path()))
             .replace("@AUTHOR@", &path(source.path()))
             .replace("@CACHE@", &path(&cache()))
+            .replace("@HOME@", &std::env::var("HOME").unwrap_or_default())
             .replace("@PORT@", &port)
             .replace("@SOCKET@", &path(&socket))
             .replace("@ABSTRACT@", &name)
