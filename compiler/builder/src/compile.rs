@@ -291,12 +291,7 @@ impl Source {
         }
     }
 
-    fn tree(
-        &self,
-        patterns: &Patterns,
-        limits: &SourceLimits,
-        beside: &[PathBuf],
-    ) -> Result<SourceTree, CompileError> {
+    fn tree(&self, patterns: &Patterns, limits: &SourceLimits, beside: &[PathBuf]) -> Result<SourceTree, CompileError> {
         if let Some(name) = &self.only {
             return one_file(&self.root, name);
         }

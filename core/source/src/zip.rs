@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use ignite_core_artifact::PathFault;
 use rawzip::{
     CompressionMethod, CreatorSystem, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive,
     ZipArchiveEntryWayfinder,
@@ -16,8 +17,8 @@ use crate::limits::CHUNK_BYTES;
 use crate::name::shown;
 use crate::read::ReadSeek;
 
-/// Longest name of an entry that is kept until it is looked at, in bytes. Longer ones are refused for their length later.
-const NAME_BYTES_KEPT: usize = 2048;
+/// Longest name of an entry that is kept until it is looked at, in bytes: a path, and what may be taken off it.
+const NAME_BYTES_KEPT: usize = 1024 + 16;
 
 /// An entry of the list.
 struct Listed {
@@ -52,8 +53,11 @@ pub(crate) fn read(
             return Err(ReadError::Entries { max: limits.entries_max });
         }
         let name = entry.file_path().as_bytes();
+        if name.len() > NAME_BYTES_KEPT {
+            return Err(ReadError::Path { path: shown(name), fault: PathFault::TooLong });
+        }
         listed.push(Listed {
-            name: name[..name.len().min(NAME_BYTES_KEPT)].to_vec(),
+            name: name.to_vec(),
             mode: match entry.version_made_by().creator_system() {
                 CreatorSystem::UNIX | CreatorSystem::MACOS => entry.external_attributes() >> 16,
                 // Elsewhere there is none, and nobody can tell which files are programs.
@@ -97,8 +101,7 @@ pub(crate) fn read(
             return Err(ReadError::Method { path: shown(&entry.name), method });
         }
         let local = found.local_header(&mut buffer).map_err(|error| failed(&error))?;
-        let name = local.file_path().as_bytes();
-        if name[..name.len().min(NAME_BYTES_KEPT)] != entry.name || local.compression_method() != entry.method {
+        if local.file_path().as_bytes() != entry.name || local.compression_method() != entry.method {
             return Err(wrong("is called otherwise before its content than in the list at the end"));
         }
         let same = local.crc32() == entry.crc

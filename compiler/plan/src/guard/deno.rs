@@ -171,6 +171,10 @@ fn package_json(file: File<'_>, package: &Map<String, Value>, mistakes: &mut Vec
         };
         mistakes.push(file.at_words(wanted, what).next(next));
     }
+    for path in listed(package, "workspaces").into_iter().filter(|path| leaves(".", path)) {
+        let what = format!("`{path}` in `workspaces` is outside this folder, and only this folder is compiled");
+        mistakes.push(file.at_words(path, what).next(FOLDER_NEXT));
+    }
     let scripts = package.get("scripts").and_then(Value::as_object);
     let run: Vec<&str> =
         INSTALL_SCRIPTS.into_iter().filter(|name| scripts.is_some_and(|scripts| scripts.contains_key(*name))).collect();

@@ -49,6 +49,8 @@ fn what_leaves_the_root_or_is_no_file_is_refused() {
         (zipped("/etc/passwd", ""), "the path `/etc/passwd` of an entry is absolute"),
         (zipped("..\\evil", ""), "the path `..\\evil` of an entry has a backslash"),
         (zipped("C:\\evil", ""), "the path `C:\\evil` of an entry has a backslash"),
+        (zipped(&"a/".repeat(3000), ""), "the path `a/a/"),
+        (zipped(&"a".repeat(300), ""), "the path `aaa"),
         (zipped("a\0b", ""), "the path `a\\u{0}b` of an entry has a control character"),
         (linked("l", "../../etc/passwd"), "`l` is a link to `../../etc/passwd`, out of its root"),
         (linked("l", "/etc/passwd"), "`l` is a link to `/etc/passwd`, out of its root"),

@@ -2,7 +2,7 @@
 //!
 //! A user's `~/.cargo/config.toml` may set flags, linkers, wrappers and profiles, and the same source would then compile
 //! to something else for every user. The tables that name registries and mirrors are copied, the others are not. A
-//! `.cargo/config.toml` in the author's folder is part of the source and counts as it is.
+//! `.cargo/config.toml` in the author's folder is part of the source, and counts where the planner did not refuse it.
 
 use std::ffi::OsString;
 use std::fs;

@@ -332,7 +332,7 @@ fn deno_modules_come_from_here_or_the_registries() {
             (
                 "package.json",
                 r#"{
-  "scripts": { "postinstall": "node evil.js", "test": "x" },
+  "scripts": { "postinstall": "node evil.js", "test": "x" }, "workspaces": ["../evil", "in/*"],
   "dependencies": {
     "zod": "^3", "alias": "npm:zod@3",
     "up": "file:../up", "in": "file:./in", "abs": "link:/srv/x",
@@ -385,6 +385,10 @@ fn deno_modules_come_from_here_or_the_registries() {
             `file:///srv/x.d.ts` in `compilerOptions.types` is outside this folder, and only this folder is compiled
               --> deno.json:16
               |   "compilerOptions": { "types": ["file:///srv/x.d.ts", "./own.d.ts"] },
+            hint: put it into this folder, and name it there
+            `../evil` in `workspaces` is outside this folder, and only this folder is compiled
+              --> package.json:2
+              |   "scripts": { "postinstall": "node evil.js", "test": "x" }, "workspaces": ["../evil", "in/*"],
             hint: put it into this folder, and name it there
             dependency `abs` is outside this folder, and only this folder is compiled
               --> package.json:5
