@@ -1,5 +1,6 @@
-//! `ignite doctor`: each toolchain, what was found, and how to get what was not.
+//! `ignite doctor`: each toolchain and the sandbox, what was found, and how to get what was not.
 
+use ignite_compiler_builder::{Builder, CompileError};
 use ignite_core_model::toolchain::{Pins, Tool};
 use serde::Serialize;
 
@@ -51,8 +52,27 @@ pub(crate) fn run(args: &DoctorArgs, settings: &Settings, ui: &mut Ui) -> Result
             }
         })
         .collect();
+    let rows: Vec<Row> = rows.into_iter().chain([sandbox(&builder)]).collect();
     ui.result(&rows, |rows, wide| draw(rows, wide))?;
     Ok(if rows.iter().all(|row| row.ok) { Exit::Done } else { Exit::Unavailable })
+}
+
+/// Whether code that is compiled is held in here.
+fn sandbox(builder: &Builder) -> Row {
+    let (refused, means) = match builder.sandbox() {
+        Ok(features) => (features.missing.iter().map(ToString::to_string).collect(), features.means),
+        Err(error) => (vec![error.to_string()], String::new()),
+    };
+    let ok = refused.is_empty();
+    Row {
+        tool: "sandbox",
+        ok,
+        version: None,
+        needed: "namespaces, seccomp".to_owned(),
+        path: ok.then_some(means),
+        refused,
+        get: (!ok).then(|| CompileError::Unprotected { missing: Vec::new() }.hint()).flatten(),
+    }
 }
 
 fn needed_for(runtime: Option<TemplateRuntime>) -> impl Iterator<Item = Tool> {

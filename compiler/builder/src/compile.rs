@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ignite_compiler_plan::{KeyBuilder, Mistake, Patterns, Plan, SourceTree, plan};
+use ignite_compiler_sandbox::Features;
 use ignite_compiler_sandbox::Stream;
 use ignite_core_artifact::ManifestHead;
 use ignite_core_artifact::provenance::{PROVENANCE_NAME, SourceEntry, UsedTool};
@@ -94,6 +95,14 @@ impl Builder {
     /// When there is none; with what was looked at, and how to get one.
     pub fn find_tool(&self, tool: Tool) -> Result<FoundTool, ToolError> {
         self.tools.find(tool)
+    }
+
+    /// What of the sandbox this machine and this user have. A sandbox is made to find out; nothing is run in it.
+    ///
+    /// # Errors
+    /// When the cache, to which steps write, cannot be used.
+    pub fn sandbox(&self) -> Result<Features, CompileError> {
+        self.sandboxes.look()
     }
 
     /// Compiles a folder to an artifact. This blocks; `events` is called from this thread.

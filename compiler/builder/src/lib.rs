@@ -27,7 +27,7 @@ mod tools;
 pub use cache::{Bound, CacheLimits};
 pub use compile::{Builder, BuilderConfig, Env, Inspected};
 pub use error::CompileError;
-pub use ignite_compiler_sandbox::{Cancel, StepLimits, Stream};
+pub use ignite_compiler_sandbox::{Cancel, Features, Missing, StepLimits, Stream};
 pub use ignite_core_source::{ArchiveLimits, Packed, ReadSource};
 pub use origin::{Origin, Part, Whence};
 pub use request::{CompileEvent, CompileRequest, Compiled, TENANT_LOCAL};

@@ -42,14 +42,19 @@ impl Sandboxes {
     /// # Errors
     /// When something is missing that nobody allowed to be.
     pub(crate) fn features(&self) -> Result<Features, CompileError> {
-        std::fs::create_dir_all(&self.scratch)
-            .map_err(|cause| CompileError::Cache { path: self.scratch.clone(), cause })?;
-        let features = Features::at(&self.scratch);
+        let features = self.look()?;
         if features.missing.is_empty() || self.options.allow_unsandboxed {
             return Ok(features);
         }
         let missing = features.missing.iter().map(ToString::to_string).collect();
         Err(CompileError::Unprotected { missing })
+    }
+
+    /// What is there, whether or not it will do.
+    pub(crate) fn look(&self) -> Result<Features, CompileError> {
+        std::fs::create_dir_all(&self.scratch)
+            .map_err(|cause| CompileError::Cache { path: self.scratch.clone(), cause })?;
+        Ok(Features::at(&self.scratch))
     }
 
     /// The step as it runs in an image, where it does: what it reads of this machine's programs and certificates is put
