@@ -110,3 +110,50 @@ impl Sink for Filling<'_> {
         self.write(file, &mut content)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// Whatever the checks of names let through, and whatever else lies in the folder.
+    #[test]
+    fn the_system_itself_keeps_every_path_below_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let into = dir.path().join("into");
+        fs::create_dir(&into).unwrap();
+        fs::write(dir.path().join("guarded"), "as it was").unwrap();
+        symlink("..", into.join("up")).unwrap();
+        symlink(dir.path(), into.join("absolute")).unwrap();
+        symlink("../guarded", into.join("file")).unwrap();
+        let stop = || Ok(());
+        let mut filling = Filling::open(&into, &stop).unwrap();
+        let outside = dir.path().join("evil").to_string_lossy().into_owned();
+        for path in ["../evil", "a/../../evil", "up/evil", "absolute/evil", "up/guarded", "file", &outside] {
+            let entry = SourceEntry { path: path.to_owned(), size: 1, executable: false };
+            filling.file(&entry, &mut &b"x"[..]).unwrap_err();
+            let copied = SourceEntry { path: "copy".to_owned(), size: 1, executable: false };
+            filling.copy(path, &copied).unwrap_err();
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("guarded")).unwrap(), "as it was");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing was written beside");
+    }
+
+    #[test]
+    fn a_folder_is_listed_as_it_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub/file"), "text").unwrap();
+        symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        let folder = OnDisk::open(dir.path()).unwrap();
+        assert_eq!(folder.list("sub").unwrap().len(), 1);
+        assert_eq!(folder.find("sub/file").unwrap(), Some(ItemKind::File { size: 4, executable: false }));
+        assert_eq!(folder.find("link").unwrap(), Some(ItemKind::Link { target: b"/etc/passwd".to_vec() }));
+        assert_eq!(folder.find("sub/none").unwrap(), None);
+        assert_eq!(folder.find("sub/file/below").unwrap(), None);
+        assert!(folder.open("link").is_err(), "it leads out");
+        assert!(folder.find("../x").is_err());
+    }
+}
