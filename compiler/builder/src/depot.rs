@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, kind, snapshot};
 use crate::digest;
 use crate::error::CompileError;
+use crate::packages::CRATES_IO;
 
 /// One download that a lock file proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,9 @@ pub(crate) fn crates(lock: &str) -> Vec<Item> {
             let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""))?;
             Some(line.trim_end().trim_end_matches('"'))
         };
-        let public = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
         let digest = format!("sha256:{}", field("checksum")?).parse().ok()?;
         let file = format!("{}-{}.crate", field("name")?, field("version")?);
-        (public.contains(&field("source")?) && is_plain(&file)).then_some(Item::Crate { file, digest })
+        (field("source")? == CRATES_IO && is_plain(&file)).then_some(Item::Crate { file, digest })
     });
     items.collect()
 }
@@ -219,8 +219,6 @@ mod tests {
         )
     }
 
-    const PUBLIC: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
     #[test]
     fn what_a_lock_file_proves_is_shared_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
@@ -230,11 +228,11 @@ mod tests {
         fs::create_dir_all(archive.parent().unwrap()).unwrap();
         fs::write(&archive, "as published").unwrap();
 
-        let forged = crates(&lock(Digest::of(b"forged"), PUBLIC));
+        let forged = crates(&lock(Digest::of(b"forged"), CRATES_IO));
         assert_eq!(admit(&cache, &one, &forged).unwrap(), 0, "not what the lock file says");
         let digest = Digest::of(b"as published");
         assert!(crates(&lock(digest, "registry+https://example.com/index")).is_empty(), "a private registry");
-        let items = crates(&lock(digest, PUBLIC));
+        let items = crates(&lock(digest, CRATES_IO));
         assert_eq!((admit(&cache, &one, &items).unwrap(), admit(&cache, &one, &items).unwrap()), (1, 0));
 
         assert_eq!(give(&cache, &other, &items), 1);

@@ -41,9 +41,8 @@ fn hash(algorithm: &str, value: &str) -> PackageHash {
     PackageHash { algorithm: algorithm.to_owned(), value: value.to_owned() }
 }
 
-/// The public registry, as Cargo names it in a lock file.
-const CRATES_IO: [&str; 2] =
-    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+/// The public registry, as Cargo names it in a lock file, by whichever protocol it is reached.
+pub(crate) const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 fn cargo(text: &str) -> Vec<Package> {
     let mut found = Vec::new();
@@ -56,7 +55,7 @@ fn cargo(text: &str) -> Vec<Package> {
         let (Some(name), Some(version), Some(source)) = (field("name"), field("version"), field("source")) else {
             continue;
         };
-        let source = (!CRATES_IO.contains(&source.as_str())).then(|| without_password(&source));
+        let source = (source != CRATES_IO).then(|| without_password(&source));
         let hashes = field("checksum").map(|hex| hash("SHA-256", &hex)).into_iter().collect();
         found.push(Package { ecosystem: Ecosystem::Cargo, name, version, source, hashes });
     }

@@ -13,6 +13,7 @@ use ignite_compiler_plan::rust::{Package, WORKER_BIN};
 use serde_json::{Map, Value, json};
 
 use super::{Kind, manifest_path};
+use crate::packages::CRATES_IO;
 
 /// What the author's package is called here.
 const NAME: &str = "ignite-skeleton";
@@ -20,8 +21,6 @@ const LIBRARY: &str = "ignite_stub_lib.rs";
 const PROGRAM: &str = "ignite_stub_bin.rs";
 const BUILD: &str = "ignite_stub_build.rs";
 const MAIN: &str = "fn main() {}\n";
-/// How Cargo names the public registry in a lock file.
-const PUBLIC: [&str; 2] = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 /// Largest file of a copy that is read here, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -274,7 +273,7 @@ impl Lock {
             let Some(source) = field(package, "source") else { continue };
             let (name, version) = (field(package, "name"), field(package, "version"));
             let checksum = field(package, "checksum");
-            if !PUBLIC.contains(&source) || checksum.is_none() {
+            if source != CRATES_IO || checksum.is_none() {
                 *public = false;
             }
             let proof = checksum.unwrap_or(source);
