@@ -224,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::new(dir.path().join("cache"));
         let (one, other) = (dir.path().join("one"), dir.path().join("other"));
-        let archive = one.join("registry/cache/index.crates.io-0/dep-1.0.0.crate");
+        let archive = one.join("registry/cache/public-0/dep-1.0.0.crate");
         fs::create_dir_all(archive.parent().unwrap()).unwrap();
         fs::write(&archive, "as published").unwrap();
 
@@ -236,13 +236,13 @@ mod tests {
         assert_eq!((admit(&cache, &one, &items).unwrap(), admit(&cache, &one, &items).unwrap()), (1, 0));
 
         assert_eq!(give(&cache, &other, &items), 1);
-        let theirs = other.join("registry/cache/index.crates.io-0/dep-1.0.0.crate");
+        let theirs = other.join("registry/cache/public-0/dep-1.0.0.crate");
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "as published");
         // What one does to its copy is nobody else's affair.
         fs::write(&theirs, "changed").unwrap();
         let third = dir.path().join("third");
         assert_eq!(give(&cache, &third, &items), 1);
-        let copy = third.join("registry/cache/index.crates.io-0/dep-1.0.0.crate");
+        let copy = third.join("registry/cache/public-0/dep-1.0.0.crate");
         assert_eq!(fs::read_to_string(copy).unwrap(), "as published");
 
         // And a damaged entry is not given, but made anew.
