@@ -309,6 +309,11 @@ pub(crate) async fn serve_worker(
     };
     // No new executions while it is buried.
     shared.pool().remove(&worker);
+    if worker.has_served() {
+        // The next one starts meanwhile. One that ends before it has served anything is looked at first: it may be the
+        // beginning of a crash loop.
+        let _ = shared.events.send(Event::Demand);
+    }
     if let Some(why) = fault {
         process.kill(KillReason::Fault(why));
     }

@@ -53,6 +53,8 @@ pub(crate) struct Table {
     pub(crate) retired: bool,
     /// It has been sent DRAIN.
     pub(crate) leaving: bool,
+    /// It is being killed.
+    pub(crate) doomed: bool,
     /// Its process is gone.
     pub(crate) ended: bool,
 }
@@ -67,6 +69,7 @@ impl Table {
             overdue: false,
             retired: false,
             leaving: false,
+            doomed: false,
             ended: false,
         }
     }
@@ -137,9 +140,11 @@ impl Table {
         self.places.iter().flatten().filter(waits).map(|entry| entry.id).collect()
     }
 
-    /// What the worker does now.
-    pub(crate) fn after_end(&self) -> Go {
+    /// What the worker does now. Where it is killed it takes nothing more from this moment on: whoever came between the
+    /// two would be lost for another's sake.
+    pub(crate) fn after_end(&mut self) -> Go {
         if self.overdue && self.live == 0 && self.len() > 0 {
+            self.doomed = true;
             Go::Kill
         } else if self.retired && self.len() == 0 {
             Go::Leave

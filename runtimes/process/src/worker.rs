@@ -94,7 +94,7 @@ impl Worker {
         let (sender, receiver) = oneshot::channel();
         let Invocation { execution_id, deadline, head_by, .. } = invocation;
         let mut table = self.table();
-        if table.ended {
+        if table.ended || table.doomed {
             return Err(Refused(Box::new(invocation)));
         }
         let Invocation { function_id, organization_id, method, path, query, headers, body, slot, .. } = invocation;
@@ -276,7 +276,7 @@ impl Worker {
         if self.is_single() {
             self.process.output.end();
         }
-        self.used_ms.store(self.age_ms(), Ordering::Relaxed);
+        self.used_ms.store(self.age_ms().max(1), Ordering::Relaxed);
         if !self.shared.served.load(Ordering::Relaxed) {
             self.shared.served.store(true, Ordering::Relaxed);
         }
@@ -392,7 +392,12 @@ impl Worker {
         match go {
             Go::Stay => {}
             Go::Leave => self.leave(LEAVE_MAX),
-            Go::Kill => self.process.kill(KillReason::Overdue),
+            Go::Kill => {
+                if self.shared.pool().remove(self) {
+                    let _ = self.shared.events.send(Event::Demand);
+                }
+                self.process.kill(KillReason::Overdue);
+            }
         }
     }
 
@@ -455,6 +460,11 @@ impl Worker {
     pub(crate) fn is_leaving(&self) -> bool {
         let table = self.table();
         table.leaving || table.retired
+    }
+
+    /// Whether it has ended an execution by itself.
+    pub(crate) fn has_served(&self) -> bool {
+        self.used_ms.load(Ordering::Relaxed) > 0
     }
 
     /// How long it has had nothing to do; `None` while it has.

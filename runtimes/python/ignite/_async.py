@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from _contextvars import ContextVar
 from _thread import allocate_lock, get_ident
+from selectors import DefaultSelector
 
 from ignite._connection import COPY_BYTES_MAX, fault, flush_output, leave, leave_at_once, leave_drained
 from ignite._failure import HandlerCancelled, encode_error, end_as_python
@@ -43,8 +44,47 @@ bounded by concurrency and credit; this is for a handler that logs faster than t
 GATE_SECONDS_MAX = 1.0
 """How long a thread that logs waits for the event loop to send what it has logged, in seconds."""
 
+REHEARSALS = 3
+"""Runs of a loop that is only made to have been made."""
+
 _number: ContextVar[int] = ContextVar("ignite_execution", default=0)
 """Which execution runs; tasks that a handler starts, and `asyncio.to_thread`, inherit it."""
+
+
+_rehearsed: Any = None
+"""A loop without descriptors, made by a zygote for each of its workers."""
+
+
+def rehearse() -> None:
+    """Makes an event loop and runs it, so that the workers which are forked next need not make theirs from nothing.
+
+    What Python adjusts when code runs for the first time, and the loop itself, then lie in pages that workers share: a
+    third of the pages that starting a loop would write to. Its descriptors are closed; each worker opens its own.
+    """
+    global _rehearsed
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    loop: Any = asyncio.new_event_loop()
+    for _ in range(REHEARSALS):
+        loop.run_until_complete(nothing())
+    if type(loop) is not asyncio.SelectorEventLoop:
+        # The author chose another kind, which may not bear being taken apart.
+        loop.close()
+        return
+    loop._close_self_pipe()
+    loop._selector.close()
+    _rehearsed = loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    loop = _rehearsed
+    if loop is None:
+        return asyncio.new_event_loop()
+    loop._selector = DefaultSelector()
+    loop._make_self_pipe()
+    return loop
 
 
 class _Execution:
@@ -68,7 +108,7 @@ class AsyncWorker:
         self.sock = connection.sock
         self.lock = connection.lock
         self.thread = get_ident()
-        self.loop = asyncio.new_event_loop()
+        self.loop = _new_loop()
         self.executions: dict[int, _Execution] = {}
         self.draining = False
         self.reading = False

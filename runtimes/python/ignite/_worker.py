@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> NoReturn:
         # Workers inherit it; each would import it by itself otherwise, for 40 ms.
         __import__("asyncio")
         _import_late("ignite._async")
+        sys.modules["ignite._async"].rehearse()
     connection = _get_ready(connection, connection.max_concurrency if asynchronous else 1)
     _serve(connection, handler, asynchronous)
 
