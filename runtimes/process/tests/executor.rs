@@ -478,10 +478,11 @@ async fn what_a_worker_leaves_behind_ends_and_is_reaped() {
     let fake = Fake::start(&[]).await;
     let (_, pids) = fake.full(invocation("/leave-behind", "", Bytes::new())).await.unwrap();
     let pids: Vec<i32> = str::from_utf8(&pids).unwrap().split(' ').map(|pid| pid.parse().unwrap()).collect();
-    let [group, daemon] = [pids[0], pids[1]].map(|pid| rustix::process::Pid::from_raw(pid).unwrap());
+    let [group, session, daemon] = [pids[0], pids[1], pids[2]].map(|pid| rustix::process::Pid::from_raw(pid).unwrap());
     fake.full(invocation("/exit", "code=0", Bytes::new())).await.unwrap_err();
     support::gone(group).await;
-    assert!(rustix::process::test_kill_process(daemon).is_ok(), "a new session is left alone while the app lives");
+    support::gone(session).await;
+    assert!(rustix::process::test_kill_process(daemon).is_ok(), "a daemon is left alone while the app lives");
     fake.executor.drain(Instant::now() + Duration::from_secs(5)).await;
     support::gone(daemon).await;
 }

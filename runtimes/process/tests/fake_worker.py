@@ -178,10 +178,12 @@ class Worker:
         elif path == "/chunk-first":
             self.send(frame(CHUNK, id, b"x"))
         elif path == "/leave-behind":
-            # One that stays in the worker's group, and one that leaves it.
+            # One that stays in the worker's group, one that leaves it, and one that leaves its output, too.
             group = subprocess.Popen(["sleep", "3600"])
-            daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True)
-            self.send(frame(RESULT, id, result(f"{group.pid} {daemon.pid}".encode()), END))
+            session = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True, **quiet)
+            self.send(frame(RESULT, id, result(f"{group.pid} {session.pid} {daemon.pid}".encode()), END))
 
     def stream(self, id, parts, size, end):
         self.send(frame(RESULT, id, result(b"", headers=[(b"content-type", b"text/x-stream")])))
