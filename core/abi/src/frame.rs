@@ -1,5 +1,7 @@
 //! The fixed header in front of every frame.
 
+/// Set in the id of an execution that was sent ahead: the worker takes a token before it begins it, see `FRAMES.md`.
+pub const AHEAD_ID_BIT: u64 = 1 << 63;
 /// Size of an encoded [`FrameHeader`], in bytes.
 pub const HEADER_BYTES: usize = 16;
 

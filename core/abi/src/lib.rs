@@ -13,7 +13,7 @@ mod headers;
 pub mod payload;
 mod wire;
 
-pub use frame::{FrameError, FrameHeader, FrameKind, HEADER_BYTES, flags, split_frame};
+pub use frame::{AHEAD_ID_BIT, FrameError, FrameHeader, FrameKind, HEADER_BYTES, flags, split_frame};
 pub use headers::{Headers, HeadersIter, encode_headers};
 pub use wire::DecodeError;
 

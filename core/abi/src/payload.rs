@@ -81,6 +81,13 @@ impl<'a> Ready<'a> {
         });
     }
 
+    /// Whether the worker takes executions sent ahead, as a byte of 1 after the SDK's name says.
+    #[must_use]
+    pub fn takes_ahead(payload: &[u8]) -> bool {
+        let mut reader = Reader(payload);
+        reader.bytes(7, "head").and_then(|_| reader.short_text("sdk")).is_ok() && reader.0.first() == Some(&1)
+    }
+
     /// Reads the payload. Trailing bytes are allowed, as in [`Hello::decode`].
     ///
     /// # Errors

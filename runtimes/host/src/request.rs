@@ -174,7 +174,9 @@ async fn next_part(
         let until = deadline.min(now + limits.body_idle_timeout);
         match timer.within(until, body.frame()).await {
             Err(Elapsed) => {
-                return Err(HostError::PayloadTimeout { body_idle_ms: until.saturating_duration_since(now).as_millis() });
+                return Err(HostError::PayloadTimeout {
+                    body_idle_ms: until.saturating_duration_since(now).as_millis(),
+                });
             }
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(HostError::PayloadBroken(error.to_string())),

@@ -40,11 +40,7 @@ impl KeptTimer {
     }
 
     /// What `future` resolves to, if it does by `deadline`. A future that is ready at once costs no timer.
-    pub(crate) async fn within<T>(
-        &self,
-        deadline: Instant,
-        future: impl Future<Output = T>,
-    ) -> Result<T, Elapsed> {
+    pub(crate) async fn within<T>(&self, deadline: Instant, future: impl Future<Output = T>) -> Result<T, Elapsed> {
         let mut future = pin!(future);
         let mut sleep = None;
         poll_fn(|cx| {

@@ -183,6 +183,7 @@ fn shared(capacity_of_all: u32) -> (Arc<Shared>, mpsc::UnboundedReceiver<crate::
         idle: Notify::new(),
         served: AtomicBool::new(false),
         stats: Stats::default(),
+        pace: crate::ahead::Pace::default(),
         orphans: Mutex::new(Orphans::new()),
         warm: Mutex::default(),
         oom_kills: AtomicU64::new(u64::MAX),

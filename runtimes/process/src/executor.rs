@@ -15,7 +15,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::ahead::{self, Pace};
 use crate::config::{ProcessConfig, ProcessRuntime};
+use crate::dispatch::{Load, Word};
 use crate::memory;
 use crate::oom;
 use crate::orphans::Orphans;
@@ -24,7 +26,7 @@ use crate::process::KillReason;
 use crate::shared::{END_LABELS, Event, Shared, Stats};
 use crate::supervisor::supervise;
 use crate::warm::WarmWorker;
-use crate::worker::{InFlight, Refused};
+use crate::worker::InFlight;
 
 /// Times an invocation is offered to another worker because the one chosen had just ended. It was never delivered.
 const OFFERS_MAX: u32 = 4;
@@ -114,6 +116,7 @@ impl ProcessExecutor {
             idle: Notify::new(),
             served: AtomicBool::new(false),
             stats: Stats::default(),
+            pace: Pace::default(),
             // A warm worker carries a mark already.
             orphans: Mutex::new(warm.as_ref().map_or_else(Orphans::new, |warm| warm.orphans.clone())),
             warm: Mutex::new(warm),
@@ -128,7 +131,8 @@ impl ProcessExecutor {
             }
         });
         let watcher = tokio::spawn(memory::watch(Arc::clone(&shared)));
-        Self { shared, tasks: Mutex::new(vec![supervisor, watcher]), stopped }
+        let ahead = tokio::spawn(ahead::watch(Arc::clone(&shared)));
+        Self { shared, tasks: Mutex::new(vec![supervisor, watcher, ahead]), stopped }
     }
 
     async fn run(&self, mut invocation: Invocation) -> Result<Reply, InvokeError> {
@@ -139,22 +143,35 @@ impl ProcessExecutor {
             let body = collect(stream, self.shared.config.limits.payload_bytes_max).await?;
             invocation.body = RequestBody::Full(body);
         }
-        for _ in 0..OFFERS_MAX {
-            let lease = match pool::acquire(&self.shared) {
+        let deadline = invocation.deadline;
+        let mut load = Load::Fresh(invocation);
+        let mut offers = 0;
+        while offers < OFFERS_MAX {
+            let taken_back = matches!(load, Load::Again(_));
+            let lease = match pool::acquire(&self.shared, load.may_go_ahead(), taken_back) {
                 Acquired::Now(lease) => lease,
-                Acquired::Later(line) => self.wait(line, invocation.deadline).await?,
+                Acquired::Later(line) => self.wait(line, deadline).await?,
             };
-            match lease.worker().dispatch(invocation) {
+            match lease.worker().dispatch(load) {
                 Ok((id, answer)) => {
                     let Some(worker) = lease.keep() else { break };
                     let mut in_flight = InFlight::new(worker, id);
-                    let answer = answer.await;
+                    let word = answer.await;
                     in_flight.answered();
-                    return answer.unwrap_or_else(|_| {
-                        Err(InvokeError::WorkerLost { cause: "its host gave it up".into(), last_words: String::new() })
-                    });
+                    match word {
+                        Ok(Word::Answer(answer)) => return answer,
+                        Ok(Word::Back(again)) => load = Load::Again(again),
+                        Err(_) => {
+                            let cause = "its host gave it up".into();
+                            return Err(InvokeError::WorkerLost { cause, last_words: String::new() });
+                        }
+                    }
                 }
-                Err(Refused(back)) => invocation = *back,
+                Err(refused) => {
+                    // One that something was just taken back from takes nothing ahead until it has said so.
+                    offers += u32::from(refused.ends);
+                    load = *refused.load;
+                }
             }
         }
         Err(InvokeError::Unavailable("its workers keep ending".into()))
@@ -291,6 +308,16 @@ impl Executor for ProcessExecutor {
                 "late_results_total",
                 "Answers that came when nobody waited for them any more.",
                 stats.late_results.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "executions_sent_ahead_total",
+                "Executions sent to a worker while the one before them ran.",
+                stats.sent_ahead.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "executions_taken_back_total",
+                "Executions sent ahead that another worker was given, because the one before them was slow.",
+                stats.taken_back.load(Ordering::Relaxed) as f64,
             ),
             ("worker_ends_exit_total", "Worker processes that exited by themselves.", ends("exit")),
             ("worker_ends_signal_total", "Worker processes that a signal ended.", ends("signal")),

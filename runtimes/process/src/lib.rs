@@ -7,12 +7,14 @@
 //! Begin with [`ProcessExecutor`]; `supervisor.rs` keeps the processes there should be, `worker.rs` is one of them and
 //! its executions, `pool.rs` chooses among them.
 
+mod ahead;
 mod backoff;
 #[cfg(test)]
 mod chaos;
 mod child;
 mod config;
 mod deno_worker;
+mod dispatch;
 mod executor;
 mod launch;
 mod life;

@@ -11,6 +11,7 @@ use ignite_runtimes_executor::{LogLine, LogSource};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use crate::ahead::Tokens;
 use crate::launch::{self, Connection};
 use crate::link::{Flush, Link};
 use crate::process::{KillReason, Obituary, Process};
@@ -101,7 +102,7 @@ pub(crate) async fn fork(shared: Arc<Shared>, zygote: Arc<Zygote>, way: OnItsWay
     shared.stats.started.fetch_add(1, Ordering::Relaxed);
     let life = async {
         let (reader, link) = split(&shared, forked.connection);
-        serve_worker(&shared, &forked.process, reader, link, zygote.capacity, way).await
+        serve_worker(&shared, &forked.process, reader, link, (zygote.capacity, forked.tokens), way).await
     };
     watched(&shared, &forked.process, life).await
 }
@@ -138,7 +139,7 @@ async fn serve_started(shared: &Arc<Shared>, process: &Arc<Process>, connection:
         handshake = tokio::time::timeout(wait, shake_hands(shared, connection)) => handshake,
         () = gone(process) => Ok(Err(NotReady::Closed)),
     };
-    let (reader, link, capacity, zygote) = match handshake {
+    let (reader, link, ready) = match handshake {
         Ok(Ok(ready)) => ready,
         Ok(Err(NotReady::Closed)) => {
             let obituary = shared.bury(process).await;
@@ -160,10 +161,10 @@ async fn serve_started(shared: &Arc<Shared>, process: &Arc<Process>, connection:
             return never_ready(&obituary, Some(cause));
         }
     };
-    if zygote {
-        serve_zygote(shared, process, reader, link, capacity, way).await
+    if ready.zygote {
+        serve_zygote(shared, process, reader, link, ready, way).await
     } else {
-        serve_worker(shared, process, reader, link, capacity, way).await
+        serve_worker(shared, process, reader, link, (ready.capacity, None), way).await
     }
 }
 
@@ -183,7 +184,15 @@ enum NotReady {
     Fault(String),
 }
 
-async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameReader, Link, u32, bool), NotReady> {
+/// What READY says.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    capacity: u32,
+    zygote: bool,
+    ahead: bool,
+}
+
+async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameReader, Link, Promise), NotReady> {
     let connection = connection.open().await.map_err(|_| NotReady::Closed)?;
     let (mut reader, link) = split(shared, connection);
     let hello = Hello {
@@ -212,7 +221,8 @@ async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameRe
                         ready.abi_version
                     )));
                 }
-                return Ok((reader, link, ready.max_concurrency.min(CAPACITY_MAX), ready.zygote));
+                let (capacity, ahead) = (ready.max_concurrency.min(CAPACITY_MAX), Ready::takes_ahead(&payload));
+                return Ok((reader, link, Promise { capacity, zygote: ready.zygote, ahead }));
             }
             FrameKind::InitError => {
                 let failure = Failure::decode(&payload).map_err(fault)?;
@@ -239,10 +249,10 @@ async fn serve_zygote(
     process: &Arc<Process>,
     mut reader: FrameReader,
     link: Link,
-    capacity: u32,
+    ready: Promise,
     way: OnItsWay,
 ) -> Ended {
-    let zygote = Arc::new(Zygote::new(Arc::clone(process), capacity, link));
+    let zygote = Arc::new(Zygote::new(Arc::clone(process), ready.capacity, ready.ahead, link));
     let _ = shared.events.send(Event::Zygote(Arc::clone(&zygote), way));
     let reading = async {
         loop {
@@ -276,10 +286,10 @@ pub(crate) async fn serve_worker(
     process: &Arc<Process>,
     mut reader: FrameReader,
     link: Link,
-    capacity: u32,
+    (capacity, tokens): (u32, Option<Tokens>),
     way: OnItsWay,
 ) -> Ended {
-    let worker = Arc::new(Worker::new(Arc::clone(shared), Arc::clone(process), link, capacity));
+    let worker = Arc::new(Worker::new(Arc::clone(shared), Arc::clone(process), link, capacity, tokens));
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let worker = Arc::clone(&worker);

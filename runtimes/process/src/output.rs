@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ignite_core_model::ExecutionId;
@@ -30,6 +31,7 @@ pub(crate) struct Output {
     /// The execution that prints, where only one can.
     execution: Mutex<Option<ExecutionId>>,
     tail: Mutex<VecDeque<String>>,
+    printed: AtomicBool,
 }
 
 struct Pipe {
@@ -57,20 +59,23 @@ impl Output {
             line_bytes_max,
             execution: Mutex::new(None),
             tail: Mutex::default(),
+            printed: AtomicBool::new(false),
         }
     }
 
-    /// From now on lines belong to `execution`, the only one the worker runs.
-    pub(crate) fn begin(&self, execution: ExecutionId) {
-        *lock(&self.execution) = Some(execution);
+    /// From now on lines belong to `execution`, the only one the worker runs, or to nobody can say which.
+    pub(crate) fn begin(&self, execution: Option<ExecutionId>) {
+        *lock(&self.execution) = execution;
     }
 
     /// The execution has answered: what it printed before is read now, so that no line is taken for the next one's.
-    /// Costs nothing where nothing was printed: the reactor knows that the pipes are empty.
-    pub(crate) fn end(&self) {
+    /// Costs nothing where nothing was printed: the reactor knows that the pipes are empty. Whether anything was printed
+    /// since this was last asked.
+    pub(crate) fn end(&self) -> bool {
         self.read_now();
         self.finish_lines();
         *lock(&self.execution) = None;
+        self.printed.load(Ordering::Relaxed) && self.printed.swap(false, Ordering::Relaxed)
     }
 
     /// Reads until both pipes are closed. The owner of the worker runs this beside its reader.
@@ -137,6 +142,7 @@ impl Output {
     }
 
     fn take(&self, source: LogSource, line: &mut Line, bytes: &[u8]) {
+        self.printed.store(true, Ordering::Relaxed);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ended) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, true),

@@ -23,11 +23,14 @@ pub(crate) struct Pool {
     pub(crate) may_grow: bool,
     /// The supervisor knows that somebody waits, and will look at it by itself.
     pub(crate) told: bool,
+    /// There are as many workers as are started as soon as somebody waits: only now are they sent anything ahead.
+    pub(crate) has_eager: bool,
 }
 
 struct Waiter {
     sender: oneshot::Sender<Lease>,
     since: Instant,
+    may_go_ahead: bool,
 }
 
 /// Room for one execution on a worker. Dropping it gives the room back.
@@ -61,8 +64,9 @@ pub(crate) enum Acquired {
     Later(oneshot::Receiver<Lease>),
 }
 
-/// Finds room for one execution, or a place in the line for it.
-pub(crate) fn acquire(shared: &Shared) -> Acquired {
+/// Finds room for one execution, or a place in the line for it. One that `may_go_ahead` is also given to a busy worker
+/// whose handlers are quick. One that was taken back goes to the front of the line.
+pub(crate) fn acquire(shared: &Shared, may_go_ahead: bool, to_front: bool) -> Acquired {
     let mut pool = shared.pool();
     if let Some(worker) = pool.free.last().cloned() {
         if worker.in_use.fetch_add(1, Ordering::Relaxed) + 1 >= worker.capacity {
@@ -70,9 +74,21 @@ pub(crate) fn acquire(shared: &Shared) -> Acquired {
         }
         return Acquired::Now(Lease(Some(worker)));
     }
+    if may_go_ahead
+        && pool.sends_ahead(shared)
+        && let Some(worker) = pool.workers.iter().rev().find(|worker| worker.takes_ahead())
+    {
+        worker.in_use.fetch_add(1, Ordering::Relaxed);
+        return Acquired::Now(Lease(Some(Arc::clone(worker))));
+    }
     let (sender, receiver) = oneshot::channel();
     pool.waiters.retain(|waiter| !waiter.sender.is_closed());
-    pool.waiters.push_back(Waiter { sender, since: Instant::now() });
+    let waiter = Waiter { sender, since: Instant::now(), may_go_ahead };
+    if to_front {
+        pool.waiters.push_front(waiter);
+    } else {
+        pool.waiters.push_back(waiter);
+    }
     if (pool.may_grow || pool.workers.is_empty()) && !pool.told {
         pool.told = true;
         drop(pool);
@@ -92,11 +108,15 @@ pub(crate) fn release(worker: &Arc<Worker>) {
         worker.in_use.fetch_sub(1, Ordering::Relaxed);
         return;
     }
-    if pool.hand_over(worker) {
+    let has_ahead = worker.in_use.load(Ordering::Relaxed) > worker.capacity;
+    if !has_ahead && pool.hand_over(worker, false) {
+        pool.send_ahead(worker);
         return;
     }
-    if worker.in_use.fetch_sub(1, Ordering::Relaxed) >= worker.capacity {
+    if worker.in_use.fetch_sub(1, Ordering::Relaxed) == worker.capacity {
         pool.free.push(Arc::clone(worker));
+    } else if has_ahead {
+        pool.send_ahead(worker);
     }
 }
 
@@ -115,7 +135,7 @@ pub(crate) fn trust(worker: &Arc<Worker>) {
         return;
     }
     while worker.in_use.load(Ordering::Relaxed) < worker.capacity {
-        if !pool.hand_over(worker) {
+        if !pool.hand_over(worker, false) {
             pool.free.push(Arc::clone(worker));
             return;
         }
@@ -129,7 +149,7 @@ impl Pool {
         worker.pooled.store(true, Ordering::Relaxed);
         self.workers.push(Arc::clone(worker));
         let mut used = 0;
-        while used < worker.capacity && self.hand_over(worker) {
+        while used < worker.capacity && self.hand_over(worker, false) {
             used += 1;
         }
         worker.in_use.store(used, Ordering::Relaxed);
@@ -138,9 +158,26 @@ impl Pool {
         }
     }
 
-    /// Gives room on `worker`, which the caller counts, to the first who still waits. Whether anybody did.
-    fn hand_over(&mut self, worker: &Arc<Worker>) -> bool {
+    /// Whether anything is sent ahead at all now.
+    fn sends_ahead(&self, shared: &Shared) -> bool {
+        self.has_eager && shared.pace.is_quick()
+    }
+
+    /// Gives a busy worker its next execution, where somebody waits whose execution may be sent ahead.
+    fn send_ahead(&mut self, worker: &Arc<Worker>) {
+        if self.sends_ahead(&worker.shared) && worker.takes_ahead() && self.hand_over(worker, true) {
+            worker.in_use.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives room on `worker`, which the caller counts, to the first who still waits; where it is `ahead`, only if that
+    /// one may be sent ahead. Whether anybody took it.
+    fn hand_over(&mut self, worker: &Arc<Worker>, ahead: bool) -> bool {
         while let Some(waiter) = self.waiters.pop_front() {
+            if ahead && !waiter.may_go_ahead && !waiter.sender.is_closed() {
+                self.waiters.push_front(waiter);
+                return false;
+            }
             match waiter.sender.send(Lease(Some(Arc::clone(worker)))) {
                 Ok(()) => return true,
                 // Not by dropping it: that would give the room back.

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use crate::ahead::Pace;
 use crate::child::End;
 use crate::config::ProcessConfig;
 use crate::oom;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     /// An execution was answered since the supervisor last looked.
     pub(crate) served: AtomicBool,
     pub(crate) stats: Stats,
+    /// How quick handlers are, and whether anything is sent ahead.
+    pub(crate) pace: Pace,
     pub(crate) orphans: Mutex<Orphans>,
     /// The first worker, where its language was up before.
     pub(crate) warm: Mutex<Option<WarmWorker>>,
@@ -76,6 +79,10 @@ pub(crate) struct Stats {
     pub(crate) ends: [AtomicU64; END_LABELS.len()],
     /// Workers started or forked.
     pub(crate) started: AtomicU64,
+    /// Executions sent ahead.
+    pub(crate) sent_ahead: AtomicU64,
+    /// Those among them that were given to another worker.
+    pub(crate) taken_back: AtomicU64,
 }
 
 /// Why workers end, as metrics name it.

@@ -200,6 +200,7 @@ impl Supervisor {
         let later = places(patient).min(workers * 2);
         let wanted = at_once.max(later).clamp(1, workers_max);
         pool.may_grow = wanted < workers_max;
+        pool.has_eager = workers >= self.eager_max.min(workers_max);
         // Those who have just come are looked at again when they have waited long enough.
         self.look_again = pool
             .waiting_since()

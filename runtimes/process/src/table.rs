@@ -7,11 +7,14 @@ use ignite_runtimes_executor::Slot;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::dispatch::Word;
 use crate::stream::Stream;
-use crate::worker::{Answer, Go};
+use crate::worker::Go;
 
 /// Bits of an id that tell the place in the table; the others count, so that no id comes twice.
 const PLACE_BITS: u32 = 20;
+/// Marks the id of an execution that was sent ahead.
+const AHEAD: u64 = ignite_core_abi::AHEAD_ID_BIT;
 
 /// An execution in flight.
 pub(crate) struct Entry {
@@ -24,16 +27,30 @@ pub(crate) struct Entry {
     pub(crate) deadline: Instant,
     /// It did not end in time, and its worker is in doubt for it.
     pub(crate) in_doubt: bool,
+    /// Where it was sent ahead.
+    pub(crate) ahead: Option<Ahead>,
+}
+
+/// What is known of an execution that was sent ahead.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Its INVOKE; empty until it is sent.
+    pub(crate) frame: Vec<u8>,
+    /// The one before it has ended, so that it is the worker's next or has begun. A token that is taken back now could be
+    /// that of the one behind it.
+    pub(crate) is_next: bool,
 }
 
 /// How far it is.
 pub(crate) enum Stage {
     /// Somebody waits for the answer.
-    Waiting(oneshot::Sender<Answer>),
+    Waiting(oneshot::Sender<Word>),
     /// The head has been answered, the body is under way.
     Streaming(Arc<Stream>),
     /// Nobody waits any more. The worker has been told and has not yet answered.
     Abandoned,
+    /// It was taken back before it began. The worker has not yet said that it passed it over.
+    TakenBack,
 }
 
 /// A worker named an execution it was never given.
@@ -75,13 +92,14 @@ impl Table {
     }
 
     /// Adds an execution; returns its id and how many there are now.
-    pub(crate) fn insert(&mut self, entry: impl FnOnce(u64) -> Entry) -> (u64, u32) {
+    pub(crate) fn insert(&mut self, ahead: bool, entry: impl FnOnce(u64) -> Entry) -> (u64, u32) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             // A worker's capacity is far below 2³².
             self.places.len() as u32 - 1
         });
-        let id = self.sequence << PLACE_BITS | u64::from(place);
+        let mark = if ahead { AHEAD } else { 0 };
+        let id = self.sequence << PLACE_BITS | u64::from(place) | mark;
         self.sequence += 1;
         self.places[place as usize] = Some(entry(id));
         self.live += 1;
@@ -90,7 +108,7 @@ impl Table {
 
     fn place(&self, id: u64) -> Result<usize, NeverIssued> {
         let place = (id & ((1 << PLACE_BITS) - 1)) as usize;
-        let sequence = id >> PLACE_BITS;
+        let sequence = (id & !AHEAD) >> PLACE_BITS;
         if sequence == 0 || sequence >= self.sequence || place >= self.places.len() {
             return Err(NeverIssued);
         }
@@ -110,18 +128,43 @@ impl Table {
         if let Some(entry) = &found {
             // The place is below 2²⁰, as it is in the id.
             self.free.push(place as u32);
-            if !matches!(entry.stage, Stage::Abandoned) {
+            if !matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) {
                 self.live -= 1;
             }
         }
         Ok(found)
     }
 
-    /// Takes all out.
+    /// Takes all out, the last that was sent first.
     pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         self.free.clear();
         self.live = 0;
-        self.places.drain(..).flatten().collect()
+        let mut all: Vec<Entry> = self.places.drain(..).flatten().collect();
+        all.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id & !AHEAD));
+        all
+    }
+
+    /// The id of the one that was sent ahead and waits behind another.
+    pub(crate) fn ahead(&self) -> Option<u64> {
+        let waits = |ahead: &Ahead| !ahead.is_next && !ahead.frame.is_empty();
+        self.places.iter().flatten().find(|entry| entry.ahead.as_ref().is_some_and(waits)).map(|entry| entry.id)
+    }
+
+    /// One has ended: what was sent ahead is next. Its execution, on a worker that runs one at a time.
+    pub(crate) fn begin_next(&mut self) -> Option<ExecutionId> {
+        let mut next = None;
+        for entry in self.places.iter_mut().flatten().filter(|entry| !matches!(entry.stage, Stage::TakenBack)) {
+            next = Some(entry.execution_id);
+            if let Some(ahead) = &mut entry.ahead {
+                ahead.is_next = true;
+            }
+        }
+        next
+    }
+
+    /// Whether the worker has anything to run.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.places.iter().flatten().any(|entry| !matches!(entry.stage, Stage::TakenBack))
     }
 
     /// How many there are.
@@ -136,7 +179,8 @@ impl Table {
 
     /// Those that somebody waits for although they were late before `moment`.
     pub(crate) fn late(&self, moment: Instant) -> Vec<u64> {
-        let waits = |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned) && entry.late_at < moment;
+        let waits =
+            |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) && entry.late_at < moment;
         self.places.iter().flatten().filter(waits).map(|entry| entry.id).collect()
     }
 
@@ -168,8 +212,9 @@ mod tests {
             late_at: Instant::now(),
             deadline: Instant::now(),
             in_doubt: false,
+            ahead: None,
         };
-        let (id, _) = table.insert(entry);
+        let (id, _) = table.insert(false, entry);
         // The entry begins as one that nobody waits for.
         table.live -= 1;
         id

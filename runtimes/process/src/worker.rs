@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ignite_core_abi::payload::{CancelReason, Failure, Invoke, Log, LogLevel, encode_empty};
-use ignite_core_abi::{FrameHeader, FrameKind, Headers};
-use ignite_core_model::ExecutionId;
-use ignite_runtimes_executor::{Invocation, InvokeError, LogLine, LogSource, Reply, ReplyBody, RequestBody};
-use tokio::sync::oneshot;
+use ignite_core_abi::payload::{CancelReason, Failure, Log, LogLevel, encode_empty};
+use ignite_core_abi::{FrameHeader, FrameKind};
+use ignite_runtimes_executor::{InvokeError, LogLine, LogSource, Reply, ReplyBody};
 use tokio::time::Instant;
 
+use crate::ahead::{Again, Tokens};
+use crate::dispatch::Word;
 use crate::link::{Flush, Link};
 use crate::pool;
 use crate::process::{KillReason, Obituary, Process};
@@ -20,9 +20,6 @@ use crate::reply::{self, NoReply};
 use crate::shared::{Event, Shared};
 use crate::stream::{self, Stream};
 use crate::table::{Entry, Stage, Table};
-
-/// With this many executions in flight frames wait for each other and go out together.
-const TOGETHER_MIN: u32 = 4;
 
 /// How long a worker that has been asked to go may take, beyond the executions it still has.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -52,20 +49,30 @@ pub(crate) struct Worker {
     /// Executions that did not end in time and have not ended yet; changed under the pool's lock only.
     pub(crate) in_doubt: AtomicU32,
     table: Mutex<Table>,
-    /// Milliseconds after `born` when it was last used.
-    used_ms: AtomicU64,
-    born: Instant,
+    /// Counts what it may begin of what it is sent ahead; `None` where it takes nothing ahead.
+    pub(crate) tokens: Option<Tokens>,
+    /// Executions it was sent ahead, that were taken back, and that it has not yet passed over. Until it has it could take
+    /// the token of another for one of them, so it is sent nothing ahead.
+    pub(crate) taken_back: AtomicU32,
+    /// It has ended an execution by itself.
+    pub(crate) served: AtomicBool,
+    /// Nanoseconds after `born` when it last began or ended an execution.
+    pub(crate) moved_ns: AtomicU64,
+    pub(crate) born: Instant,
 }
 
 /// A frame that a worker must not send.
 #[derive(Debug)]
 pub(crate) struct Fault(pub(crate) String);
 
-/// The worker cannot take the invocation any more; here it is back.
-pub(crate) struct Refused(pub(crate) Box<Invocation>);
-
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, process: Arc<Process>, link: Link, capacity: u32) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        process: Arc<Process>,
+        link: Link,
+        capacity: u32,
+        tokens: Option<Tokens>,
+    ) -> Self {
         Self {
             shared,
             process,
@@ -75,66 +82,22 @@ impl Worker {
             pooled: AtomicBool::new(false),
             in_doubt: AtomicU32::new(0),
             table: Mutex::new(Table::new()),
-            used_ms: AtomicU64::new(0),
+            // Its only use is for workers that run one execution at a time.
+            tokens: tokens.filter(|_| capacity == 1),
+            taken_back: AtomicU32::new(0),
+            served: AtomicBool::new(false),
+            moved_ns: AtomicU64::new(0),
             born: Instant::now(),
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what it prints belongs to one execution.
-    fn is_single(&self) -> bool {
+    pub(crate) fn is_single(&self) -> bool {
         self.capacity == 1
-    }
-
-    /// Sends INVOKE. The answer comes through the receiver; `id` is what [`Worker::abandon`] needs.
-    pub(crate) fn dispatch(&self, invocation: Invocation) -> Result<(u64, oneshot::Receiver<Answer>), Refused> {
-        let (sender, receiver) = oneshot::channel();
-        let Invocation { execution_id, deadline, head_by, .. } = invocation;
-        let mut table = self.table();
-        if table.ended || table.doomed {
-            return Err(Refused(Box::new(invocation)));
-        }
-        let Invocation { function_id, organization_id, method, path, query, headers, body, slot, .. } = invocation;
-        let (id, in_flight) = table.insert(|id| Entry {
-            id,
-            stage: Stage::Waiting(sender),
-            slot,
-            execution_id,
-            late_at: head_by,
-            deadline,
-            in_doubt: false,
-        });
-        drop(table);
-        if self.is_single() {
-            self.process.output.begin(execution_id);
-        }
-        let body = match body {
-            RequestBody::Full(bytes) => bytes,
-            // The executor collects streams before they get here.
-            RequestBody::Stream(_) => bytes::Bytes::new(),
-        };
-        let mut text = [0; ulid_text::LENGTH];
-        let invoke = Invoke {
-            timeout_us: time_left_us(deadline),
-            execution_id: ulid_text::write(execution_id, &mut text),
-            function_id: function_id.as_str(),
-            organization_id: organization_id.as_str(),
-            method: method.as_str(),
-            path: &path,
-            query: &query,
-            headers: Headers::default(),
-            body: &body,
-        };
-        let flush = if in_flight < TOGETHER_MIN { Flush::Now } else { Flush::Together };
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if self.link.send(flush, |out| invoke.encode_from(id, pairs, out)).is_err() {
-            // It does not read, or its socket is closed: it is of no use, and its end answers what it has.
-            self.process.kill(KillReason::Fault("it does not read its socket".into()));
-        }
-        Ok((id, receiver))
     }
 
     /// Handles what came from the worker.
@@ -196,8 +159,8 @@ impl Worker {
             match std::mem::replace(&mut entry.stage, Stage::Streaming(Arc::clone(&stream))) {
                 Stage::Waiting(sender) => sender,
                 Stage::Streaming(_) => return Err(Fault("a second RESULT for an execution".into())),
-                Stage::Abandoned => {
-                    entry.stage = Stage::Abandoned;
+                over @ (Stage::Abandoned | Stage::TakenBack) => {
+                    entry.stage = over;
                     return Ok(());
                 }
             }
@@ -206,7 +169,7 @@ impl Worker {
         let body = stream::carry(Arc::clone(self), header.id, stream);
         let reply = Reply { status: head.status, headers: head.headers, body: ReplyBody::Stream(body) };
         // Where nobody waits, the body is dropped with the reply, and its task gives the execution up.
-        let _ = sender.send(Ok(reply));
+        let _ = sender.send(Word::Answer(Ok(reply)));
         Ok(())
     }
 
@@ -219,7 +182,7 @@ impl Worker {
                 Some(Entry { stage: Stage::Waiting(_), .. }) => {
                     return Err(Fault("a CHUNK before its RESULT".into()));
                 }
-                Some(Entry { stage: Stage::Abandoned, .. }) => None,
+                Some(Entry { stage: Stage::Abandoned | Stage::TakenBack, .. }) => None,
             }
         };
         if let Some(stream) = stream {
@@ -236,7 +199,7 @@ impl Worker {
     /// Logs what a handler raised, and makes it the execution's error.
     fn failed(&self, entry: &Entry, failure: Failure<'_>) -> InvokeError {
         let cancelled = failure.kind == "cancelled";
-        if cancelled && matches!(entry.stage, Stage::Abandoned) {
+        if cancelled && matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) {
             return InvokeError::Cancelled;
         }
         if cancelled && Instant::now() + self.shared.config.limits.cancel_grace >= entry.deadline {
@@ -266,17 +229,30 @@ impl Worker {
 
     /// The execution has ended on the worker: frees its room and its slot, then answers whoever waits.
     fn finish(self: &Arc<Self>, id: u64, outcome: impl FnOnce(&Entry) -> Outcome) -> Result<(), Fault> {
+        let now = self.age_ns();
         let (entry, go) = {
             let mut table = self.table();
-            match table.take(id)? {
-                Some(entry) => (entry, table.after_end()),
-                None => return self.count_late(),
+            let Some(entry) = table.take(id)? else { return self.count_late() };
+            let go = table.after_end();
+            if matches!(entry.stage, Stage::TakenBack) {
+                // It has passed over what it was not to begin.
+                self.taken_back.fetch_sub(1, Ordering::Release);
+                drop(table);
+                self.after_end(go);
+                return Ok(());
             }
+            let before = self.moved_ns.swap(now, Ordering::Relaxed);
+            if self.is_single() {
+                let printed = self.process.output.end();
+                let next = table.begin_next();
+                if next.is_some() {
+                    self.process.output.begin(next);
+                }
+                self.shared.pace.note(Duration::from_nanos(now.saturating_sub(before)), printed);
+            }
+            (entry, go)
         };
-        if self.is_single() {
-            self.process.output.end();
-        }
-        self.used_ms.store(self.age_ms().max(1), Ordering::Relaxed);
+        self.served.store(true, Ordering::Relaxed);
         if !self.shared.served.load(Ordering::Relaxed) {
             self.shared.served.store(true, Ordering::Relaxed);
         }
@@ -288,7 +264,7 @@ impl Worker {
         }
         drop(slot);
         match (stage, outcome) {
-            (Stage::Waiting(sender), Outcome::Answered(answer)) => drop(sender.send(answer)),
+            (Stage::Waiting(sender), Outcome::Answered(answer)) => drop(sender.send(Word::Answer(answer))),
             (Stage::Streaming(stream), Outcome::Completed) => stream.end(Ok(())),
             (Stage::Streaming(stream), Outcome::Answered(Err(error))) => stream.end(Err(error.to_string())),
             (Stage::Streaming(stream), Outcome::Answered(Ok(_))) => {
@@ -296,7 +272,7 @@ impl Worker {
                 return Err(Fault("a second RESULT for an execution".into()));
             }
             (Stage::Waiting(_), Outcome::Completed) => return Err(Fault("a CHUNK before its RESULT".into())),
-            (Stage::Abandoned, _) => self.count_late()?,
+            (Stage::Abandoned | Stage::TakenBack, _) => self.count_late()?,
         }
         if self.shared.is_draining() {
             self.shared.idle.notify_waiters();
@@ -310,7 +286,7 @@ impl Worker {
         let mut table = self.table();
         if let Ok(Some(entry)) = table.find(id) {
             match std::mem::replace(&mut entry.stage, Stage::Streaming(Arc::new(Stream::new()))) {
-                Stage::Waiting(sender) => drop(sender.send(answer)),
+                Stage::Waiting(sender) => drop(sender.send(Word::Answer(answer))),
                 other => entry.stage = other,
             }
         }
@@ -325,8 +301,13 @@ impl Worker {
     pub(crate) fn abandon(self: &Arc<Self>, id: u64) {
         let reason = {
             let mut table = self.table();
+            if table.ahead() == Some(id) && self.take_back(&mut table, id).is_some() {
+                // It never began, and never will.
+                drop(table);
+                return pool::release(self);
+            }
             let Ok(Some(entry)) = table.find(id) else { return };
-            if matches!(entry.stage, Stage::Abandoned) {
+            if matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) {
                 return;
             }
             entry.stage = Stage::Abandoned;
@@ -430,12 +411,23 @@ impl Worker {
         };
         for entry in entries {
             let error = obituary.error();
-            let Entry { stage, slot, .. } = entry;
+            let Entry { stage, slot, ahead, execution_id, deadline, late_at: head_by, .. } = entry;
+            // The last that were sent are those that never began.
+            let never_began = ahead.as_ref().is_some_and(|ahead| !ahead.frame.is_empty())
+                && self.tokens.as_ref().is_some_and(Tokens::take);
+            let stage = match (stage, ahead) {
+                (Stage::Waiting(sender), Some(ahead)) if never_began => {
+                    let _ =
+                        sender.send(Word::Back(Again { frame: ahead.frame, slot, execution_id, deadline, head_by }));
+                    continue;
+                }
+                (stage, _) => stage,
+            };
             drop(slot);
             match stage {
-                Stage::Waiting(sender) => drop(sender.send(Err(error))),
+                Stage::Waiting(sender) => drop(sender.send(Word::Answer(Err(error)))),
                 Stage::Streaming(stream) => stream.end(Err(error.to_string())),
-                Stage::Abandoned => {}
+                Stage::Abandoned | Stage::TakenBack => {}
             }
         }
         if self.shared.is_draining() {
@@ -464,7 +456,7 @@ impl Worker {
 
     /// Whether it has ended an execution by itself.
     pub(crate) fn has_served(&self) -> bool {
-        self.used_ms.load(Ordering::Relaxed) > 0
+        self.served.load(Ordering::Relaxed)
     }
 
     /// How long it has had nothing to do; `None` while it has.
@@ -472,11 +464,11 @@ impl Worker {
         if self.in_use.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        Some(Duration::from_millis(self.age_ms().saturating_sub(self.used_ms.load(Ordering::Relaxed))))
+        Some(Duration::from_nanos(self.age_ns().saturating_sub(self.moved_ns.load(Ordering::Relaxed))))
     }
 
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    pub(crate) fn age_ns(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Executions whose deadline passed before `moment` and for which somebody still waits. The host drops them at the
@@ -547,27 +539,6 @@ pub(crate) fn level(level: LogLevel) -> &'static str {
         LogLevel::Info => "info",
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
-    }
-}
-
-/// Microseconds until `deadline`, at least 1: 0 says that there is no limit.
-fn time_left_us(deadline: Instant) -> u64 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    u64::try_from(left.as_micros()).unwrap_or(u64::MAX).max(1)
-}
-
-/// An execution id as text without an allocation.
-mod ulid_text {
-    use std::io::Write as _;
-
-    use super::ExecutionId;
-
-    pub(super) const LENGTH: usize = 26;
-
-    pub(super) fn write(id: ExecutionId, buffer: &mut [u8; LENGTH]) -> &str {
-        // A ULID has 26 ASCII characters.
-        let _ = write!(&mut buffer[..], "{id}");
-        std::str::from_utf8(buffer).unwrap_or_default()
     }
 }
 

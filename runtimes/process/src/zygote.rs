@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use crate::ahead::Tokens;
 use crate::child::{Child, End};
 use crate::launch::{self, Streams};
 use crate::link::{Flush, Link};
@@ -27,6 +28,8 @@ pub(crate) struct Zygote {
     pub(crate) process: Arc<Process>,
     /// Executions each of its children can run at once.
     pub(crate) capacity: u32,
+    /// Whether they take executions ahead.
+    ahead: bool,
     link: Link,
     forks: Mutex<Forks>,
 }
@@ -48,11 +51,12 @@ struct ForkedChild {
 pub(crate) struct Forked {
     pub(crate) process: Arc<Process>,
     pub(crate) connection: UnixStream,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Zygote {
-    pub(crate) fn new(process: Arc<Process>, capacity: u32, link: Link) -> Self {
-        Self { process, capacity, link, forks: Mutex::default() }
+    pub(crate) fn new(process: Arc<Process>, capacity: u32, ahead: bool, link: Link) -> Self {
+        Self { process, capacity, ahead, link, forks: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Forks> {
@@ -65,6 +69,7 @@ impl Zygote {
     /// When streams cannot be made, or the zygote or its child is gone.
     pub(crate) async fn fork(&self, shared: &Shared) -> io::Result<Forked> {
         let Streams { connection, output, theirs } = launch::streams()?;
+        let tokens = if self.ahead { Some(Tokens::new()?) } else { None };
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut forks = self.lock();
@@ -77,9 +82,9 @@ impl Zygote {
         let mut frame = Vec::with_capacity(HEADER_BYTES);
         encode_empty(FrameKind::Fork, id, &mut frame);
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            let fds = [theirs[0].as_fd(), theirs[1].as_fd(), theirs[2].as_fd()];
+            let fds: Vec<_> = theirs.iter().map(AsFd::as_fd).chain(tokens.as_ref().map(Tokens::as_fd)).collect();
             ancillary.push(SendAncillaryMessage::ScmRights(&fds));
             let sent = sendmsg(self.link.socket(), &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL)?;
             // Sixteen bytes fit into any socket buffer that has room at all.
@@ -101,7 +106,7 @@ impl Zygote {
             }
             None => known.process = Arc::downgrade(&process),
         }
-        Ok(Forked { process, connection })
+        Ok(Forked { process, connection, tokens })
     }
 
     /// Handles what came from the zygote.

@@ -171,6 +171,58 @@ async fn python_workers_are_forked_on_demand_and_one_costs_only_itself() {
     support::gone(rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap()).await;
 }
 
+const COUNTED: &str = r#"
+import os, time
+runs = os.open("runs", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+def handler(payload, ctx):
+    os.write(runs, b"%s %s\n" % (ctx.execution_id.encode(), payload))
+    if payload == b"slow":
+        time.sleep(2)
+    if payload == b"exit":
+        os._exit(3)
+    return payload
+"#;
+
+#[tokio::test]
+async fn what_python_is_sent_ahead_runs_once_wherever_it_goes() {
+    let app = App::python(COUNTED, |limits| limits.max_concurrency = 64).await;
+    let call = |body: &'static str| async {
+        let invocation = invocation("/", "", Bytes::from_static(body.as_bytes()));
+        let (id, began) = (invocation.execution_id, Instant::now());
+        (id, app.fake.full(invocation).await.map(|_| began.elapsed()))
+    };
+    let mut ids = Vec::new();
+    let warm_up = async {
+        for _ in 0..40 {
+            ids.extend(join_all((0..50).map(|_| call("quick"))).await.into_iter().map(|(id, answer)| {
+                answer.unwrap();
+                id
+            }));
+        }
+    };
+    warm_up.await;
+    assert!(app.fake.gauge("executions_sent_ahead_total") > 0.0, "the way this test is about was never taken");
+
+    // Three that are slow, one whose process ends, and many that are sent ahead of or behind them.
+    let odd = join_all(["slow", "slow", "slow", "exit"].map(call));
+    let (odd, quick) = tokio::join!(odd, join_all((0..400).map(|_| call("quick"))));
+    for (id, answer) in quick {
+        let took = answer.unwrap();
+        assert!(took < Duration::from_millis(1500), "it waited {took:?} behind a slow one");
+        ids.push(id);
+    }
+    assert_eq!(odd.iter().filter(|(_, answer)| answer.is_err()).count(), 1, "only the one that ended its process");
+    ids.extend(odd.into_iter().map(|(id, _)| id));
+
+    let runs = fs::read_to_string(app._dir.path().join("runs")).unwrap();
+    let mut ran: Vec<&str> = runs.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut sent: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ran.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(ran, sent, "each runs exactly once");
+}
+
 #[tokio::test]
 async fn python_prints_belong_to_their_execution() {
     let app = App::python(PYTHON, |_| ()).await;

@@ -45,8 +45,8 @@ class Connection:
     """Frames over a blocking stream socket. Sending is safe from any thread; receiving is for one."""
 
     __slots__ = (
-        "at", "data", "disowned", "frame_bytes_max", "have", "large", "lock", "max_concurrency", "sock", "total",
-        "window",
+        "at", "data", "disowned", "frame_bytes_max", "have", "large", "lock", "max_concurrency", "sock", "tokens",
+        "total", "window",
     )  # fmt: skip
 
     def __init__(self, sock: socket) -> None:
@@ -56,6 +56,8 @@ class Connection:
         self.window = 0
         self.max_concurrency = 1
         self.disowned = False
+        self.tokens: int | None = None
+        """Descriptor of the tokens for executions that were sent ahead, where the host sends any."""
         self.data: Buffer = b""
         self.at = 0
         self.total = 0
@@ -89,6 +91,13 @@ class Connection:
             return None
         self.at = end
         return tag, number, data, start, end
+
+    def take_token(self) -> bool:
+        """Whether an execution that was sent ahead may begin; if not, the host has given it to another worker."""
+        try:
+            return self.tokens is not None and os.eventfd_read(self.tokens) == 1
+        except OSError:
+            return False
 
     def receive(self, flags: int = 0) -> None:
         """Takes in what has arrived; waits for something unless the flags or the socket say not to.

@@ -40,6 +40,9 @@ FORK = 32
 FORKED = 33
 EXITED = 34
 
+AHEAD_BIT = 1 << 63
+"""In the id of an execution that was sent ahead: it begins only with a token."""
+
 HOST_TAGS = frozenset({HELLO, INVOKE, CANCEL, CREDIT, DRAIN, FORK})
 
 TRACE_LEVEL, DEBUG_LEVEL, INFO_LEVEL, WARN_LEVEL, ERROR_LEVEL = range(5)
@@ -193,10 +196,12 @@ def encode_chunk(number: int, body: Buffer | memoryview, *, end: bool) -> bytes:
     return HEADER.pack(len(body), CHUNK | END if end else CHUNK, number) + body
 
 
-def encode_ready(max_concurrency: int, *, zygote: bool, sdk: str) -> bytes:
-    """READY."""
+def encode_ready(max_concurrency: int, *, zygote: bool, sdk: str, ahead: bool = False) -> bytes:
+    """READY. With `ahead` it says that the zygote's workers take executions ahead."""
     name = sdk.encode()
     payload = _READY.pack(ABI_VERSION, max_concurrency, zygote) + _U16.pack(len(name)) + name
+    if ahead:
+        payload += b"\1"
     return HEADER.pack(len(payload), READY, 0) + payload
 
 

@@ -8,6 +8,7 @@ from ignite._connection import fault, flush_output, leave, leave_drained
 from ignite._context import Context
 from ignite._failure import HandlerCancelled, encode_error, end_as_python
 from ignite._frames import (
+    AHEAD_BIT,
     BYE,
     CANCEL,
     CREDIT,
@@ -21,6 +22,7 @@ from ignite._frames import (
     decode_number,
     encode_chunk,
     encode_empty,
+    encode_failure,
     result_head,
 )
 from ignite._response import to_answer, to_part
@@ -97,6 +99,9 @@ class SyncWorker:
     def _execute(self, frame: Frame) -> None:
         _, number, data, start, end = frame
         connection = self.connection
+        if number >= AHEAD_BIT and not connection.take_token():
+            connection.send(encode_failure(ERROR, number, "cancelled", "", ""))
+            return
         context, payload = invocation(self, number, data, start, end)
         self.context = context
         self.current = number

@@ -182,7 +182,8 @@ def _get_ready(connection: Connection, max_concurrency: int) -> Connection:
             "it serves alone. Start threads in the handler instead",
             b"",
         )
-    ready = encode_ready(max_concurrency, zygote=zygote, sdk=f"ignite-python/{VERSION}")
+    ahead = zygote and max_concurrency == 1 and hasattr(os, "eventfd_read")
+    ready = encode_ready(max_concurrency, zygote=zygote, sdk=f"ignite-python/{VERSION}", ahead=ahead)
     if not zygote:
         connection.send(ready)
         gc.enable()

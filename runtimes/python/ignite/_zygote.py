@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from ignite._connection import Connection
 
-_DESCRIPTORS = Struct("3i")
+_DESCRIPTOR = Struct("i")
+_DESCRIPTORS = (3, 4)
+"""How many a FORK comes with: socket, stdout and stderr of the worker, and the tokens where the host sends ahead."""
 _STATUS_NOT_FORKED = 1 << 8
 """Wait status that tells the host of a worker that could not be forked: exit status 1."""
 
@@ -41,7 +43,7 @@ class Zygote:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.received: list[int] = []
+        self.received: list[list[int]] = []
         """Descriptors that have come, for FORK frames still to be read. They come with a frame's first byte."""
         self.children: dict[int, int] = {}
         """Ids of the FORKs by process id."""
@@ -75,7 +77,7 @@ class Zygote:
     def _receive(self) -> None:
         try:
             piece, controls, flags, _ = self.connection.sock.recvmsg(
-                RECEIVE_BYTES, CMSG_SPACE(_DESCRIPTORS.size), MSG_CMSG_CLOEXEC
+                RECEIVE_BYTES, CMSG_SPACE(_DESCRIPTOR.size * max(_DESCRIPTORS)), MSG_CMSG_CLOEXEC
             )
         except OSError:
             piece, controls, flags = b"", [], 0
@@ -83,18 +85,19 @@ class Zygote:
             self._end_children()
             leave_at_once()
         for level, kind, data in controls:
-            if level == SOL_SOCKET and kind == SCM_RIGHTS and len(data) == _DESCRIPTORS.size:
-                self.received += _DESCRIPTORS.unpack(data)
+            count, rest = divmod(len(data), _DESCRIPTOR.size)
+            if level == SOL_SOCKET and kind == SCM_RIGHTS and count in _DESCRIPTORS and not rest:
+                self.received.append([descriptor for (descriptor,) in _DESCRIPTOR.iter_unpack(data)])
             else:
-                fault("something other than three descriptors beside a frame")
+                fault("something other than three or four descriptors beside a frame")
         if flags & MSG_CTRUNC:
-            fault("more than three descriptors with one frame")
+            fault("more than four descriptors with one frame")
         self.connection.accept(piece)
 
     def _fork(self, number: int) -> Connection | None:
-        if len(self.received) < 3:
-            fault("FORK without its three descriptors")
-        descriptors, self.received = self.received[:3], self.received[3:]
+        if not self.received:
+            fault("FORK without its descriptors")
+        descriptors = self.received.pop(0)
         flush_output()
         if count_threads() != 1:
             self.connection.log(number, ERROR_LEVEL, "the zygote has more than one thread and cannot be forked", b"")
@@ -115,14 +118,14 @@ class Zygote:
             os.close(descriptor)
         return None
 
-    def _become_worker(self, sock: int, stdout: int, stderr: int) -> Connection:
+    def _become_worker(self, sock: int, stdout: int, stderr: int, tokens: int | None = None) -> Connection:
         _signal.set_wakeup_fd(-1)
         # None stands for a handler that was not set from Python and cannot be set again from there.
         _signal.signal(_signal.SIGCHLD, self.child_handler or _signal.SIG_DFL)
         # A group of its own, as the host expects it: what the handler starts ends with this worker, and the end of the
         # zygote's group is not its own.
         os.setpgid(0, 0)
-        for descriptor in (self.wake_receiver, self.wake_sender, *self.received):
+        for descriptor in (self.wake_receiver, self.wake_sender, *(one for fork in self.received for one in fork)):
             os.close(descriptor)
         self.connection.sock.close()
         os.dup2(stdout, 1)
@@ -130,7 +133,9 @@ class Zygote:
         os.close(stdout)
         os.close(stderr)
         forget_the_parent()
-        return self.connection.for_child(Socket(fileno=sock))
+        child = self.connection.for_child(Socket(fileno=sock))
+        child.tokens = tokens
+        return child
 
     def _end_children(self) -> None:
         """The host is gone without a word. A child whose handler never returns would not see its own socket close."""

@@ -82,6 +82,7 @@ class Got:
         if kind == READY:
             self.version, self.concurrency, self.zygote = struct.unpack("<HIB", reader.bytes(7))
             self.sdk = reader.short()
+            self.ahead = bool(reader.rest) and reader.bytes(1) == b"\1"
         elif kind in (INIT_ERROR, ERROR):
             self.type, self.message, self.trace = reader.short(), reader.long().decode(), reader.long().decode()
         elif kind == RESULT:
@@ -228,12 +229,12 @@ class Worker(Link):
         """The exit status."""
         return self.process.wait(SECONDS_MAX)
 
-    def fork(self, number: int = 1) -> Child:
-        """Sends FORK and waits for FORKED."""
+    def fork(self, number: int = 1, *tokens: int) -> Child:
+        """Sends FORK, with the tokens of executions that are sent ahead where there are any, and waits for FORKED."""
         ours, theirs = socket.socketpair()
         stdout, stdout_theirs = os.pipe()
         stderr, stderr_theirs = os.pipe()
-        descriptors = [theirs.fileno(), stdout_theirs, stderr_theirs]
+        descriptors = [theirs.fileno(), stdout_theirs, stderr_theirs, *tokens]
         socket.send_fds(self.sock, [frame(FORK, number)], descriptors)
         theirs.close()
         os.close(stdout_theirs)
@@ -318,9 +319,9 @@ class Case(unittest.TestCase):
         """A worker forked by a zygote."""
         return self.fork_from(self.zygote(files, **options))
 
-    def fork_from(self, zygote: Worker, number: int = 1) -> Child:
+    def fork_from(self, zygote: Worker, number: int = 1, *tokens: int) -> Child:
         """One more worker of a zygote."""
-        child = zygote.fork(number)
+        child = zygote.fork(number, *tokens)
         self.addCleanup(child.close)
         return child
 

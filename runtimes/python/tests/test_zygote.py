@@ -51,6 +51,25 @@ class Forking(Case):
             end.sendall(invoke(1))
             self.assertIn(b"[%d," % pid, end.recv(1 << 16))
 
+    def test_what_is_sent_ahead_begins_with_a_token_and_not_without(self) -> None:
+        zygote = self.start(COUNTER)
+        self.assertTrue(zygote.expect(READY).ahead)
+        tokens = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.addCleanup(os.close, tokens)
+        child = self.fork_from(zygote, 1, tokens)
+        ahead = 1 << 63
+        os.eventfd_write(tokens, 2)
+        # Five that arrive together: the fourth finds no token, and what was never sent ahead needs none.
+        child.send(b"".join(invoke(number) for number in (1, ahead + 2, ahead + 3, ahead + 4, 5)))
+        calls = [json.loads(child.expect(18, number).body)[2] for number in (1, ahead + 2, ahead + 3)]
+        self.assertEqual([1, 2, 3], calls)
+        self.assertEqual("cancelled", child.expect(ERROR, ahead + 4).type)
+        self.assertEqual(4, json.loads(child.expect(18, 5).body)[2], "it did not run")
+
+    def test_an_asynchronous_worker_takes_nothing_ahead(self) -> None:
+        zygote = self.start("async def handler(payload, ctx): pass")
+        self.assertFalse(zygote.expect(READY).ahead)
+
     def test_the_end_of_a_worker_is_told_with_its_status(self) -> None:
         zygote = self.zygote(COUNTER)
         for number, (body, status) in enumerate({b"die": 7, b"kill": -9}.items(), 1):
@@ -213,7 +232,7 @@ class Faults(Case):
                 self.assert_fault(zygote)
 
     def test_another_number_of_descriptors(self) -> None:
-        for count in (1, 2, 4):
+        for count in (1, 2, 5):
             with self.subTest(count=count):
                 zygote = self.zygote(COUNTER)
                 socket.send_fds(zygote.sock, [frame(FORK, 1)], [zygote.sock.fileno()] * count)

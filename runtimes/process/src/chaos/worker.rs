@@ -64,7 +64,7 @@ async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness:
     });
     let (reader, link) = life::split(shared, connection);
     let way = Counter::default().add();
-    let life = life::serve_worker(shared, &process, reader, link, capacity, way);
+    let life = life::serve_worker(shared, &process, reader, link, (capacity, None), way);
     life::watched(shared, &process, life).await;
     if let Err(error) = serving.await {
         std::panic::resume_unwind(error.into_panic());
