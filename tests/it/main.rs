@@ -16,5 +16,6 @@ mod journeys;
 mod limits;
 mod multi;
 mod soak;
+mod url;
 mod warm;
 mod words;
