@@ -10,3 +10,4 @@ mod hostile;
 mod mistakes;
 mod support;
 mod targets;
+mod unsandboxed;
