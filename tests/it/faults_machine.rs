@@ -138,32 +138,32 @@ fn a_step_of_the_wall_clock_moves_no_deadline() {
 
 #[test]
 fn an_artifact_that_changes_on_disk_changes_nothing_that_is_served() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("app.tar.zst");
-    fs::copy(artifact(), &path).unwrap();
-    let host = Host::serve(&path, &[("IGNITE_MAX_CONCURRENCY", "4")]).unwrap();
-    let steady = Steady::start(&Plan::new(host.address()));
-    let gate = Gate::new();
-    let changes: [&dyn Fn(); 3] = [
-        &|| fs::write(&path, "not an artifact any more").unwrap(),
-        &|| {
-            let other = dir.path().join("other.tar.zst");
+    let changes: [fn(&Path); 3] = [
+        |path| fs::write(path, "not an artifact any more").unwrap(),
+        |path| {
+            let other = path.with_extension("other");
             fs::write(&other, b"").unwrap();
-            fs::rename(other, &path).unwrap();
+            fs::rename(other, path).unwrap();
         },
-        &|| fs::remove_file(&path).unwrap(),
+        |path| fs::remove_file(path).unwrap(),
     ];
     for change in changes {
-        change();
-        // All processes are made anew from what was unpacked.
-        let mut lost = gate.enter(&host, "");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.tar.zst");
+        fs::copy(artifact(), &path).unwrap();
+        let host = Host::serve(&path, &[("IGNITE_MAX_CONCURRENCY", "4")]).unwrap();
+        let (steady, gate) = (Steady::start(&Plan::new(host.address())), Gate::new());
+        steady.wait_further(50, SOON).unwrap();
+        change(&path);
+        // Processes are made anew from what was unpacked: the first below the host is the one that forks the others.
         let zygote = below(host.pid())[0];
+        let mut lost = gate.enter(&host, "");
         signal("-KILL", zygote);
         signal("-KILL", lost.pid);
         lost.client.answer().unwrap().error(502, "worker_lost").unwrap();
         steady.wait_further(50, SOON).unwrap();
+        steady.finish().check_unharmed().unwrap();
     }
-    steady.finish().check_unharmed().unwrap();
 }
 
 /// How much is printed at once, in bytes.
