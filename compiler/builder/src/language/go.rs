@@ -1,5 +1,6 @@
 //! Go: a copy with the SDK beside it, tidied and built into one static program.
 
+use ignite_compiler_plan::KeyBuilder;
 use ignite_compiler_plan::go::{SDK_MODULE, SDK_VERSION, module_file};
 use ignite_compiler_sandbox::Phase;
 use ignite_core_artifact::Dependency;
@@ -15,13 +16,23 @@ use crate::sandbox::plain_text;
 use crate::sdk;
 use crate::session::{Run, Session};
 use crate::stage::Stage;
+use crate::tools::write_whole;
 
 pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<Payload, CompileError> {
     let go = context.tool(Tool::Go)?;
     let (work, lock) = context.cache.locked("work", context.work_key(), &session.wait())?;
     let (app, sdk_folder) = (work.join("app"), work.join("sdk"));
     let mut stage = Stage::of(context.root, context.tree);
-    if !context.tree.has("go.mod") {
+    let (stamp, now) = (work.join("tidied"), imports_key(context)?);
+    let is_tidy = !context.no_cache
+        && app.join("go.mod").is_file()
+        && std::fs::read_to_string(&stamp).is_ok_and(|before| before == now);
+    if is_tidy {
+        // Put back, they would have to be tidied again.
+        for name in ["go.mod", "go.sum"] {
+            stage = stage.without(name).keeping(name);
+        }
+    } else if !context.tree.has("go.mod") {
         stage = stage.with("go.mod", module_file(&go.version.to_string()));
     }
     stage.sync(&app)?;
@@ -63,31 +74,37 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
         }
         Ok::<Run, CompileError>(run)
     };
-    session.run(
-        "go mod edit",
-        &command(
-            Phase::Build,
-            &[
-                "mod",
-                "edit",
-                &format!("-dropreplace={SDK_MODULE}"),
-                &format!("-require={SDK_MODULE}@{SDK_VERSION}"),
-                &format!("-replace={SDK_MODULE}=../sdk"),
-            ],
-        )?,
-    )?;
-    let modules = context.home_of("go-mod")?;
-    // What no public log of sums vouches for is this tenant's own.
-    let public = context.pass(PRIVATE_VARIABLES).is_empty();
-    let known = |text: &str| if public { depot::modules(text) } else { Vec::new() };
-    let given = depot::give(context.cache, &modules, &known(&plain_text(&app, "go.sum")));
-    session.run_hinted("go mod tidy", &command(Phase::Fetch, &["mod", "tidy"])?, &hint)?;
-    let named = known(&plain_text(&app, "go.sum"));
-    let admitted = depot::admit(context.cache, &modules, &named)?;
-    if !named.is_empty() {
-        let whence = if admitted == 0 && given > 0 { Whence::Shared } else { Whence::Made };
-        let detail = format!("{given} of {} modules shared, {admitted} new", named.len());
-        session.came_from(Origin { part: Part::Downloads, whence, detail });
+    if is_tidy {
+        session.cached(TIDY);
+        session.came_from(Origin { part: Part::Downloads, whence: Whence::Kept, detail: String::new() });
+    } else {
+        session.run(
+            "go mod edit",
+            &command(
+                Phase::Build,
+                &[
+                    "mod",
+                    "edit",
+                    &format!("-dropreplace={SDK_MODULE}"),
+                    &format!("-require={SDK_MODULE}@{SDK_VERSION}"),
+                    &format!("-replace={SDK_MODULE}=../sdk"),
+                ],
+            )?,
+        )?;
+        let modules = context.home_of("go-mod")?;
+        // What no public log of sums vouches for is this tenant's own.
+        let public = context.pass(PRIVATE_VARIABLES).is_empty();
+        let known = |text: &str| if public { depot::modules(text) } else { Vec::new() };
+        let given = depot::give(context.cache, &modules, &known(&plain_text(&app, "go.sum")));
+        session.run_hinted(TIDY, &command(Phase::Fetch, &["mod", "tidy"])?, &hint)?;
+        let named = known(&plain_text(&app, "go.sum"));
+        let admitted = depot::admit(context.cache, &modules, &named)?;
+        if !named.is_empty() {
+            let whence = if admitted == 0 && given > 0 { Whence::Shared } else { Whence::Made };
+            let detail = format!("{given} of {} modules shared, {admitted} new", named.len());
+            session.came_from(Origin { part: Part::Downloads, whence, detail });
+        }
+        write_whole(&stamp, now.as_bytes()).map_err(|cause| CompileError::Cache { path: stamp, cause })?;
     }
     let out = out_folder.join("app");
     let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
@@ -98,6 +115,30 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     let file = PackedFile { path: context.plan.entrypoint.clone(), content: out, executable: true };
     let dependencies = dependencies(&sums);
     Ok(Payload { files: vec![file], dependencies, lock_text: Some(LockText::Go(sums)), locks: vec![lock] })
+}
+
+/// The step in which modules are looked for and fetched.
+const TIDY: &str = "go mod tidy";
+
+/// Changes whenever another module may be needed: of the files that name modules, of every line of the program in which
+/// a path or a condition for the build may stand, and of where modules were fetched to.
+fn imports_key(context: &Context<'_>) -> Result<String, CompileError> {
+    let mut key = KeyBuilder::new("go imports 1").with("home", context.mark_of("go-mod")?);
+    key = key.with("go", context.tool(Tool::Go)?.version.to_string()).with("sdk", sdk::digest(sdk::GO).as_bytes());
+    for file in context.tree.files() {
+        match &file.text {
+            Some(text) if file.path.ends_with(".go") => {
+                let decides = |line: &&str| line.contains(['"', '`']) || line.trim_start().starts_with("//go:");
+                let lines: Vec<&str> = text.lines().filter(decides).collect();
+                key = key.with(&file.path, lines.join("\n"));
+            }
+            _ if file.path.ends_with(".go") || file.path.ends_with("go.mod") || file.path.ends_with("go.sum") => {
+                key = key.with(&file.path, file.digest.as_bytes());
+            }
+            _ => {}
+        }
+    }
+    Ok(key.finish().to_string())
 }
 
 /// Variables by which modules are exempt from the public log of sums.

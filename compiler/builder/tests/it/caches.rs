@@ -148,6 +148,14 @@ fn modules_that_a_lock_file_proves_are_shared() {
     let first = downloads("a");
     assert_eq!(first.0, Whence::Made);
     assert_eq!(downloads("b"), (Whence::Shared, first.1));
+
+    // A line that names no module does not make Go look for any; one that does, does.
+    let main = source.path().join("main.go");
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, format!("{text}// One more line.\n")).unwrap();
+    assert_eq!(downloads("a").0, Whence::Kept);
+    fs::write(source.path().join("more.go"), "package main\n\nimport _ \"embed\"\n").unwrap();
+    assert_ne!(downloads("a").0, Whence::Kept);
 }
 
 #[test]
