@@ -49,8 +49,8 @@ fn an_artifact_is_verified_against_its_source() {
     fs::create_dir(&app).unwrap();
     let handler = app.join("handler.py");
     fs::write(&handler, "def handler(payload, ctx):\n    return payload\n").unwrap();
-    // Both lie in the folder, and are none of the sources.
-    let (artifact, sbom) = (app.join("app.tar.zst"), app.join("sbom.json"));
+    // It lies in the folder, and is none of the sources.
+    let (artifact, sbom) = (app.join("app.tar.zst"), dir.path().join("sbom.json"));
     let (folder, artifact_text) = (app.to_str().unwrap(), artifact.to_str().unwrap());
     let compile = ["compile", folder, "--out", artifact_text, "--sbom", sbom.to_str().unwrap(), "-o", "json"];
     let (exit, out, err) = ignite(&cache, &compile);
