@@ -106,7 +106,8 @@ fn soak(artifact: &Path, soak: &Soak) {
         let cost = make(fault, &host, soak, &mut dice, &mut own, &mut lingering);
         done.push(Done { fault, begun: started, ended: Instant::now(), cost });
         thread::sleep(Duration::from_millis(dice.roll(60) as u64));
-        steady.wait_further(1, SOON).unwrap();
+        // Were processes killed faster than any of them can serve, the host would rightly take it for a crash loop.
+        steady.wait_served(3 * SOON).unwrap_or_else(|error| panic!("{error:#}\nafter {done:#?}"));
     }
     // What was under way when the last fault was made has its answer.
     steady.wait_further(3 * CONNECTIONS as u64, SOON).unwrap();
@@ -135,7 +136,11 @@ fn soak(artifact: &Path, soak: &Soak) {
             Cost::All => CONNECTIONS,
         })
         .sum();
-    let cost = account.requests.len() - account.own();
+    // Those that never began cost nothing but time.
+    let cost = account.requests.iter().filter(
+        |request| matches!(&request.outcome, ignite_tests::steady::Outcome::Refused { status, .. } if *status != 503),
+    );
+    let cost = cost.count();
     assert!(cost <= most, "{cost} of at most {most}: {}\nafter {done:#?}", account.summary());
     for request in &account.requests {
         own.count(match &request.outcome {
@@ -186,8 +191,10 @@ fn make(
                 return Cost::Nothing;
             }
             let pid = pids[dice.roll(pids.len())];
-            // The first may be one that forks the others; stopped it would hold up no execution but all new workers.
-            let stop = fault == Fault::Stop && (soak.process == Cost::All || pid != pids[0]);
+            // One below the host itself may be the process that forks the others: stopped, it would hold up all new workers
+            // until the start limit.
+            let forks = soak.process == Cost::One && parent(pid) == Some(host.pid());
+            let stop = fault == Fault::Stop && !forks;
             // It may have ended by itself since it was seen.
             if Path::new(&format!("/proc/{pid}")).exists() {
                 signal_if_there(if stop { "-STOP" } else { "-KILL" }, pid);
@@ -239,6 +246,12 @@ fn make(
             Cost::Nothing
         }
     }
+}
+
+/// The parent of a process; none of one that has ended.
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn signal_if_there(name: &str, pid: u32) {

@@ -90,6 +90,7 @@ pub struct Reconciled {
 pub struct Steady {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
+    own: Arc<AtomicU64>,
     clients: Vec<JoinHandle<Vec<Reconciled>>>,
 }
 
@@ -101,20 +102,34 @@ impl Steady {
         static LOADS: AtomicU64 = AtomicU64::new(0);
         let load = LOADS.fetch_add(1, Ordering::Relaxed);
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let own = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
         let clients = (0..plan.connections as u64)
             .map(|first| {
-                let (plan, stop, done) = (plan.clone(), Arc::clone(&stop), Arc::clone(&done));
-                thread::spawn(move || Sender { plan, load, begun, client: None }.run(first, &stop, &done))
+                let (plan, stop, done, own) = (plan.clone(), Arc::clone(&stop), Arc::clone(&done), Arc::clone(&own));
+                thread::spawn(move || Sender { plan, load, begun, client: None }.run(first, &stop, &done, &own))
             })
             .collect();
-        Self { stop, done, clients }
+        Self { stop, done, own, clients }
     }
 
     /// Requests that are reconciled so far.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits until one further request has its own answer, but no longer than `wait`.
+    ///
+    /// # Errors
+    /// When none has.
+    pub fn wait_served(&self, wait: Duration) -> Result<()> {
+        let (before, deadline) = (self.own.load(Ordering::Relaxed), Instant::now() + wait);
+        while self.own.load(Ordering::Relaxed) == before {
+            ensure!(Instant::now() < deadline, "no request was served for {wait:?}");
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Waits until `count` further requests are reconciled, but no longer than `wait`.
@@ -152,7 +167,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn run(mut self, first: u64, stop: &AtomicBool, done: &AtomicU64) -> Vec<Reconciled> {
+    fn run(mut self, first: u64, stop: &AtomicBool, done: &AtomicU64, own: &AtomicU64) -> Vec<Reconciled> {
         let mut requests = Vec::new();
         let mut number = first;
         while !stop.load(Ordering::Relaxed) || done.load(Ordering::Relaxed) < REQUESTS_MIN {
@@ -162,6 +177,9 @@ impl Sender {
             let outcome = self.one(number);
             if !matches!(outcome, Outcome::Own | Outcome::Refused { .. }) {
                 self.client = None;
+            }
+            if outcome == Outcome::Own {
+                own.fetch_add(1, Ordering::Relaxed);
             }
             requests.push(Reconciled { number, sent, ended: Instant::now(), outcome });
             done.fetch_add(1, Ordering::Relaxed);
