@@ -168,6 +168,13 @@ impl Context<'_> {
         names.iter().map(|name| home.join(name)).filter(|path| is_place(path)).collect()
     }
 
+    /// The file of the certificates that this machine trusts: the one that is named, or the system's.
+    pub(crate) fn certificates(&self) -> Option<PathBuf> {
+        const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+        let named = self.named(&["SSL_CERT_FILE"]).into_iter().next();
+        named.or_else(|| Some(PathBuf::from(SYSTEM))).filter(|file| file.is_file())
+    }
+
     /// A step that fetches: with the author's home in its environment, the network, and certificates.
     pub(crate) fn fetching(&self, run: Run) -> Run {
         let run = run.envs(self.pass(&["HOME"])).envs(self.network_env());

@@ -202,6 +202,9 @@ fn cargo_target(metadata: &Metadata, package: &Package, app: &Path) -> Result<(K
     })
 }
 
+/// Where the certificates of this machine are in an image.
+const CERTIFICATES: &str = "/ignite/ca.crt";
+
 /// How Cargo is called: with this machine's programs, or those of the root file system.
 struct Cargo<'a> {
     context: &'a Context<'a>,
@@ -313,7 +316,14 @@ impl<'a> Cargo<'a> {
                 let app = self.outside_work.join("app");
                 run.mounts.push(mount(app.clone(), self.seen(&app), Access::ReadWrite));
                 run.mounts.push(mount(home, inside_home, Access::ReadWrite));
-                let run = context.fetching(run).envs(context.pass(&["CARGO_NET_GIT_FETCH_WITH_CLI"]));
+                let mut run = context.fetching(run).envs(context.pass(&["CARGO_NET_GIT_FETCH_WITH_CLI"]));
+                // An image has certificates of its own, and not those that this machine's network may need.
+                if matches!(self.root, ToolRoot::Image(_))
+                    && let Some(file) = context.certificates()
+                {
+                    run.mounts.push(mount(file, CERTIFICATES.into(), Access::ReadOnly));
+                    run = run.env("CARGO_HTTP_CAINFO", CERTIFICATES);
+                }
                 run.envs(config::credentials(context.env))
             }
         }
