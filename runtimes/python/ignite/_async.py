@@ -69,7 +69,8 @@ def rehearse() -> None:
     loop: Any = asyncio.new_event_loop()
     for _ in range(REHEARSALS):
         loop.run_until_complete(nothing())
-    if type(loop) is not asyncio.SelectorEventLoop:
+    kind = type(loop)
+    if kind is not asyncio.SelectorEventLoop:
         # The author chose another kind, which may not bear being taken apart.
         loop.close()
         return
