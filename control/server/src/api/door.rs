@@ -39,7 +39,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether the token has a scope. `*` is every method, and not [`ADMIN_SCOPE`].
+    /// Whether the token has a scope. `*` is every method, and not `admin`.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
         let all = scope != ADMIN_SCOPE && self.scopes.iter().any(|own| own == ALL_SCOPES);
