@@ -111,7 +111,7 @@ pub(crate) fn tar(entries: &[TarEntry]) -> Vec<u8> {
 }
 
 pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
