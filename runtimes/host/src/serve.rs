@@ -120,7 +120,7 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
         });
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        if until_stopping(connection.as_mut(), shared, stopping).await {
+        if until_stopping(connection.as_mut(), shared, &mut stopping).await {
             return;
         }
         connection.as_mut().graceful_shutdown();
@@ -132,7 +132,7 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch
         });
         let connection = http1_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        if until_stopping(connection.as_mut(), shared, stopping).await {
+        if until_stopping(connection.as_mut(), shared, &mut stopping).await {
             return;
         }
         connection.as_mut().graceful_shutdown();
@@ -151,10 +151,12 @@ struct Desk {
 }
 
 /// Runs a connection to its end, or until the host stops; whether it ended.
+///
+/// The receiver stays its caller's: by those that are left the host knows which connections are not finished.
 async fn until_stopping(
     mut connection: Pin<&mut impl Future>,
     shared: &Shared,
-    mut stopping: watch::Receiver<bool>,
+    stopping: &mut watch::Receiver<bool>,
 ) -> bool {
     // Unconstrained: a poll that was put off for the sake of other tasks would not have begun to listen.
     let mut stopped = std::pin::pin!(tokio::task::unconstrained(stopping.wait_for(|stop| *stop)));
