@@ -1,9 +1,10 @@
 //! One app as the gateway sees it: its settings, its instances, and who waits for a place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use ignite_core_model::{AppSettings, FunctionId, OrganizationId, VersionNumber};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,6 +35,16 @@ pub(crate) struct App {
     pub(crate) places: Arc<Places>,
     /// Shared by all versions of the app, so that a publish lifts no bound.
     pub(crate) traffic: Arc<Traffic>,
+    /// What instances are told of it.
+    pub(crate) ids: Ids,
+    superseded: AtomicBool,
+}
+
+/// An app's ids as the values of headers, made once.
+pub(crate) struct Ids {
+    pub(crate) function: HeaderValue,
+    pub(crate) organization: HeaderValue,
+    pub(crate) version: HeaderValue,
 }
 
 /// Wakes who waits for a place.
@@ -124,13 +135,55 @@ impl Drop for InFlight {
 }
 
 impl App {
-    /// Waits for a place at the instance with the most free ones.
-    pub(crate) async fn place(&self, limits: &GatewayLimits, scaler: &dyn Scaler) -> Result<Place, GatewayError> {
+    /// A version that is live, with the traffic of the one before it.
+    pub(crate) fn new(
+        id: FunctionId,
+        version: VersionNumber,
+        settings: AppSettings,
+        endpoints: Vec<Arc<Endpoint>>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        // Ids are letters, digits, `-` and `/`: every one is a header's value.
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let organization = id.organization();
+        Self {
+            ids: Ids {
+                function: value(id.as_str()),
+                organization: value(organization.as_str()),
+                version: HeaderValue::from(version.get()),
+            },
+            id,
+            organization,
+            version,
+            settings,
+            endpoints: ArcSwap::from_pointee(endpoints),
+            places: Arc::default(),
+            traffic,
+            superseded: AtomicBool::new(false),
+        }
+    }
+
+    /// The route leads to another version now: who waits for a place here is sent there.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Release);
+        self.places.changed();
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
+    }
+
+    /// Waits for a place at the instance with the most free ones, until `deadline`; `None` when another version is live.
+    pub(crate) async fn place(
+        &self,
+        limits: &GatewayLimits,
+        deadline: Instant,
+        scaler: &dyn Scaler,
+    ) -> Result<Option<Place>, GatewayError> {
         if let Some(place) = self.try_place() {
-            return Ok(place);
+            return Ok(Some(place));
         }
         let held = Held::enter(self, limits)?;
-        let deadline = Instant::now() + limits.hold_max;
         let mut wake = Instant::now();
         loop {
             // Registered before the look, so that a place that is given back between the two is not missed.
@@ -139,7 +192,10 @@ impl App {
             notified.as_mut().enable();
             if let Some(place) = self.try_place() {
                 drop(held);
-                return Ok(place);
+                return Ok(Some(place));
+            }
+            if self.is_superseded() {
+                return Ok(None);
             }
             let now = Instant::now();
             if now >= wake {

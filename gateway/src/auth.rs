@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::{HeaderMap, header};
 use ignite_store_meta::{Meta, Token};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::app::App;
+use crate::clock::now_ms;
 
 /// The scope a token needs to call apps.
 pub const INVOKE_SCOPE: &str = "Invoke";
@@ -102,9 +103,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str, GatewayError> {
     }
     let token = token.trim();
     if token.is_empty() || token.len() > TOKEN_BYTES_MAX { Err(GatewayError::InvalidToken) } else { Ok(token) }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -21,8 +21,7 @@ pub(crate) fn whole(text: String) -> Body {
     Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A caller's body on its way to an instance. It ends in an error beyond the limit, and remembers whether any of it was taken:
-/// then the request cannot be sent again.
+/// A caller's body on its way to an instance. It ends in an error beyond the limit, and tells so in its state.
 pub(crate) struct RequestBody {
     inner: Incoming,
     left: u64,
@@ -32,7 +31,6 @@ pub(crate) struct RequestBody {
 /// What became of a request's body.
 #[derive(Debug, Default)]
 pub(crate) struct RequestState {
-    taken: AtomicBool,
     too_large: AtomicBool,
 }
 
@@ -53,7 +51,6 @@ impl HttpBody for RequestBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.state.taken.store(true, Ordering::Relaxed);
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);

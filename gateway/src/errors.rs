@@ -55,9 +55,6 @@ pub enum GatewayError {
     /// The instance broke off before it answered.
     #[error("the instance ended before it answered")]
     BrokenOff,
-    /// The gateway ends.
-    #[error("the gateway is ending: try again")]
-    Ending,
     /// Upgrades are for containers.
     #[error("compiled apps take no upgrade of the connection")]
     Upgrade,
@@ -83,7 +80,6 @@ impl GatewayError {
             Self::HeldTooLong(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_instance"),
             Self::Unreachable => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
             Self::BrokenOff => (StatusCode::BAD_GATEWAY, "instance_ended"),
-            Self::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending"),
             Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrade"),
         }
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ignite_store_meta::{Changes, Meta, MetaError, Topic};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Table;
+use crate::clock::now_ms;
 
 /// Longest time between two looks, when no signal comes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -93,9 +94,4 @@ impl Follower {
             }
         }
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! Headers on their way in and out.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use ignite_core_model::{ExecutionId, HostLabel};
 
@@ -82,8 +83,10 @@ pub(crate) fn inward<B>(
         .get(header::HOST)
         .cloned()
         .or_else(|| request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    *request.uri_mut() = path.parse::<Uri>().map_err(|_| GatewayError::InvalidHeader(":path", "it is no path"))?;
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+    }
     *request.version_mut() = http::Version::HTTP_11;
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
@@ -99,22 +102,11 @@ pub(crate) fn inward<B>(
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    let execution = HeaderValue::from_str(&execution.to_string());
-    let function = HeaderValue::from_str(app.id.as_str());
-    let organization = HeaderValue::from_str(app.organization.as_str());
-    let version = Ok(HeaderValue::from(app.version.get()));
-    let ids = [
-        ("x-ignite-execution-id", execution),
-        ("x-ignite-function-id", function),
-        ("x-ignite-organization-id", organization),
-        ("x-ignite-version", version),
-    ];
-    for (name, value) in ids {
-        // Names and ids are letters, digits, `-` and `/`.
-        if let Ok(value) = value {
-            headers.insert(name, value);
-        }
+    if let Ok(execution) = HeaderValue::try_from(execution.to_string()) {
+        headers.insert("x-ignite-execution-id", execution);
     }
+    headers.insert("x-ignite-function-id", app.ids.function.clone());
+    headers.insert("x-ignite-organization-id", app.ids.organization.clone());
     if !headers.contains_key("traceparent") {
         let trace = format!("00-{:032x}-{:016x}-01", rand::random::<u128>().max(1), rand::random::<u64>().max(1));
         if let Ok(trace) = HeaderValue::from_str(&trace) {
@@ -124,11 +116,16 @@ pub(crate) fn inward<B>(
     Ok(())
 }
 
+/// Tells an instance, or a caller, which version it is.
+pub(crate) fn set_version(headers: &mut HeaderMap, app: &App) {
+    headers.insert("x-ignite-version", app.ids.version.clone());
+}
+
 /// Makes an instance's answer one for the caller.
 pub(crate) fn outward<B>(answer: &mut Response<B>, app: &App, origin: Option<&HeaderValue>) {
     let headers = answer.headers_mut();
     remove_hop_by_hop(headers);
-    headers.insert("x-ignite-version", HeaderValue::from(app.version.get()));
+    set_version(headers, app);
     if app.settings.allow_unauthenticated
         && origin.is_some()
         && !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)

@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod auth;
 mod body;
+mod clock;
 mod config;
 mod endpoint;
 mod errors;

@@ -1,17 +1,17 @@
 //! One request, from the caller to an instance and back.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Request, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use ignite_core_model::ExecutionId;
+use ignite_core_model::{ExecutionId, HostLabel};
 use tokio::time::Instant;
 
 use crate::app::{App, InFlight};
 use crate::body::{AnswerBody, Body, RequestBody, RequestState};
+use crate::clock::now_ms;
 use crate::endpoint::{Busy, SendError};
 use crate::serve::Shared;
 use crate::{GatewayError, headers};
@@ -20,14 +20,14 @@ use crate::{GatewayError, headers};
 pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
     let begun = Instant::now();
     let execution = new_execution();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // Both are cheap to copy: they are counted references, or known words.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     shared.metrics.in_flight.inc();
     let label = headers::label(&request, &shared.config.base_domain);
-    let app = label.and_then(|label| shared.table.find(&label).ok_or(GatewayError::UnknownHost));
-    let id = app.as_ref().map_or_else(|_| String::new(), |app| app.id.to_string());
-    let led = match app {
-        Ok(app) => lead(request, &app, execution, &shared).await,
-        Err(error) => Err(error),
+    let found = label.and_then(|label| Ok((shared.table.find(&label).ok_or(GatewayError::UnknownHost)?, label)));
+    let led = match &found {
+        Ok((app, label)) => lead(request, app, label, execution, &shared).await,
+        Err(error) => Err(error.clone()),
     };
     let (answer, source, kind) = match led {
         Ok(answer) => (answer, "app", ""),
@@ -38,10 +38,10 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
     shared.metrics.duration.observe(begun.elapsed().as_secs_f64());
     tracing::info!(
         target: "access",
-        app = id,
+        app = found.as_ref().map_or("", |(app, _)| app.id.as_str()),
         %execution,
         %method,
-        path,
+        path = uri.path(),
         status = answer.status().as_u16(),
         source,
         error = kind,
@@ -53,6 +53,7 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
 async fn lead(
     mut request: Request<Incoming>,
     app: &Arc<App>,
+    label: &HostLabel,
     execution: ExecutionId,
     shared: &Shared,
 ) -> Result<Response<Body>, GatewayError> {
@@ -74,10 +75,10 @@ async fn lead(
     headers::inward(&mut request, app, execution, !app.settings.allow_unauthenticated)?;
     let state = Arc::new(RequestState::default());
     let request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
-    let (answer, busy) = deliver(request, app, &state, shared).await?;
+    let (answer, busy, app) = deliver(request, app, label, &state, shared).await?;
     let mut answer =
         answer.map(|body| AnswerBody::new(body, Held { _busy: busy, _in_flight: in_flight }).boxed_unsync());
-    headers::outward(&mut answer, app, origin.as_ref());
+    headers::outward(&mut answer, &app, origin.as_ref());
     Ok(answer)
 }
 
@@ -87,23 +88,34 @@ struct Held {
     _in_flight: InFlight,
 }
 
-/// Finds an instance that takes the request. One that was not delivered is tried at another.
+/// Finds an instance that takes the request. One that was not delivered is tried at another, of the version that is live then.
 async fn deliver(
     mut request: Request<RequestBody>,
     app: &Arc<App>,
+    label: &HostLabel,
     state: &RequestState,
     shared: &Shared,
-) -> Result<(Response<Incoming>, Busy), GatewayError> {
+) -> Result<(Response<Incoming>, Busy, Arc<App>), GatewayError> {
     let limits = &shared.config.limits;
+    let deadline = Instant::now() + limits.hold_max;
+    let mut app = Arc::clone(app);
     for attempt in 0..limits.attempts_max {
         if attempt > 0 {
             shared.metrics.retries.inc();
         }
         let waited = Instant::now();
-        let place = app.place(limits, shared.scaler.as_ref()).await?;
+        let place = loop {
+            let place =
+                if app.is_superseded() { None } else { app.place(limits, deadline, shared.scaler.as_ref()).await? };
+            match place {
+                Some(place) => break place,
+                None => app = shared.table.find(label).ok_or(GatewayError::UnknownHost)?,
+            }
+        };
         shared.metrics.held.observe(waited.elapsed().as_secs_f64());
+        headers::set_version(request.headers_mut(), &app);
         match place.endpoint.send(request, limits.connect_timeout).await {
-            Ok((answer, connection)) => return Ok((answer, Busy::new(place, connection))),
+            Ok((answer, connection)) => return Ok((answer, Busy::new(place, connection), app)),
             Err(SendError::NotSent(back)) => request = *back,
             Err(SendError::Lost) => return Err(GatewayError::Unreachable),
             Err(SendError::BrokenOff) if state.too_large() => {
@@ -116,7 +128,5 @@ async fn deliver(
 }
 
 fn new_execution() -> ExecutionId {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    ExecutionId::from_parts(now_ms, rand::random::<u128>() >> 48)
+    ExecutionId::from_parts(now_ms(), rand::random::<u128>() >> 48)
 }

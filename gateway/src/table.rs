@@ -4,31 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
-use ignite_core_model::{AppSettings, FunctionId, HostLabel, InstanceId, VersionNumber};
+use ignite_core_model::{
+    FunctionId, HostLabel, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber,
+};
 use ignite_store_meta::{ChangeItem, Desired, Instance, Route, Snapshot};
-use serde::Deserialize;
 
-use crate::app::{App, Places, Traffic};
+use crate::app::{App, Traffic};
 use crate::endpoint::Endpoint;
 
 /// Executions an instance takes at once, where its agent does not say.
 const PLACES_DEFAULT: u32 = 16;
-
-/// Instances that are taken for a place, by what their agents say of them.
-const HEALTHY: &str = "healthy";
-
-/// What the gateway reads of a row's specification.
-#[derive(Deserialize)]
-struct Spec {
-    settings: AppSettings,
-}
-
-/// What the gateway reads of an instance's detail.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Detail {
-    max_concurrency: u32,
-}
 
 /// Routes and instances. Read by every request without a lock, written by the one who follows the store.
 #[derive(Default)]
@@ -78,7 +63,7 @@ impl Table {
         let old = self.apps.load_full();
         let apps =
             rows.routes.iter().filter_map(|(label, route)| Some((label.clone(), rows.app(route, old.get(label))?)));
-        self.apps.store(Arc::new(apps.collect()));
+        self.replace(&old, apps.collect());
     }
 
     /// Takes changes.
@@ -103,7 +88,18 @@ impl Table {
             }
         }
         if structural {
-            self.apps.store(Arc::new(labels));
+            self.replace(&old, labels);
+        }
+    }
+
+    /// Shows other apps, and sends on who waits at one that is no more.
+    fn replace(&self, old: &HashMap<HostLabel, Arc<App>>, new: HashMap<HostLabel, Arc<App>>) {
+        let new = Arc::new(new);
+        self.apps.store(Arc::clone(&new));
+        for (label, app) in old {
+            if !new.get(label).is_some_and(|same| Arc::ptr_eq(same, app)) {
+                app.supersede();
+            }
         }
     }
 }
@@ -140,7 +136,7 @@ impl Rows {
     /// woken, and its counts go on.
     fn app(&self, route: &Route, before: Option<&Arc<App>>) -> Option<Arc<App>> {
         let row = self.desired.get(&(route.app.clone(), route.version))?;
-        let settings = match serde_json::from_str::<Spec>(&row.spec) {
+        let settings = match serde_json::from_str::<InstanceSpec>(&row.spec) {
             Ok(spec) => spec.settings,
             Err(error) => {
                 tracing::error!(app = %route.app, version = %route.version, %error, "a row of desired state cannot be read");
@@ -155,8 +151,9 @@ impl Rows {
             let mine =
                 instance.app == route.app && instance.version == route.version && instance.generation == row.generation;
             let address = instance.address.as_deref().and_then(|address| address.parse().ok());
-            let (true, HEALTHY, Some(address)) = (mine, instance.state.as_str(), address) else { continue };
-            let detail: Detail = serde_json::from_str(&instance.detail).unwrap_or_default();
+            let healthy = instance.state == InstanceState::Healthy.as_str();
+            let (true, true, Some(address)) = (mine, healthy, address) else { continue };
+            let detail: InstanceDetail = serde_json::from_str(&instance.detail).unwrap_or_default();
             let places = if detail.max_concurrency == 0 { PLACES_DEFAULT } else { detail.max_concurrency };
             let same = old.iter().find(|endpoint| endpoint.is_same(instance.id, address, places));
             endpoints.push(same.map_or_else(|| Arc::new(Endpoint::new(instance.id, address, places)), Arc::clone));
@@ -170,15 +167,8 @@ impl Rows {
             return Some(Arc::clone(app));
         }
         let traffic = before.filter(|app| app.id == route.app).map(|app| Arc::clone(&app.traffic));
-        Some(Arc::new(App {
-            id: route.app.clone(),
-            organization: route.app.organization(),
-            version: route.version,
-            settings,
-            endpoints: ArcSwap::from_pointee(endpoints),
-            places: Arc::new(Places::default()),
-            traffic: traffic.unwrap_or_else(|| Arc::new(Traffic::new())),
-        }))
+        let traffic = traffic.unwrap_or_else(|| Arc::new(Traffic::new()));
+        Some(Arc::new(App::new(route.app.clone(), route.version, settings, endpoints, traffic)))
     }
 }
 

@@ -4,7 +4,6 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value, 
 
 use ignite_core_model::Target;
 
-use crate::key::KeyBuilder;
 use crate::mistake::{Mistake, Mistakes};
 use crate::tree::SourceTree;
 
@@ -86,23 +85,6 @@ impl Package {
             }
             _ => Err(Mistakes(mistakes)),
         }
-    }
-
-    /// What decides which compiled dependencies fit: the lock file, or where there is none the tables that name
-    /// dependencies.
-    #[must_use]
-    pub fn dependency_key(&self, tree: &SourceTree) -> KeyBuilder {
-        let key = KeyBuilder::new("rust dependencies 1").with("folder", &self.folder);
-        if let Some(lock) = tree.find_file("Cargo.lock") {
-            return key.with("lock", lock.digest.as_bytes());
-        }
-        let mut key = key;
-        for document in [&self.manifest, &self.root] {
-            for name in ["dependencies", "build-dependencies", "target", "patch", "workspace", "features"] {
-                key = key.with_option(name, document.get(name).map(ToString::to_string));
-            }
-        }
-        key
     }
 
     /// The files of the copy that differ from the author's: manifests, and the worker's program for a library.

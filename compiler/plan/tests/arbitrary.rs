@@ -117,7 +117,6 @@ proptest! {
                     prop_assert!(!path.ends_with(".toml") || text.parse::<toml_edit::DocumentMut>().is_ok(), "{path}: {text}");
                 }
             }
-            let _ = package.dependency_key(&tree).finish();
         }
     }
 

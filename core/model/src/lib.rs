@@ -4,10 +4,12 @@
 //! Begin with [`AppManifest`], [`Runtime`] and [`Limits`].
 
 mod app;
+mod compile;
 mod digest;
 mod fault;
 mod hostname;
 mod ids;
+mod instance;
 mod limits;
 mod manifest;
 mod names;
@@ -19,10 +21,12 @@ pub mod toolchain;
 pub use app::{
     AppSettings, CodeKind, CodeSource, CompileSource, Compiled, Env, Failure, REASON_BYTES_MAX, Scaling, Step, Version,
 };
+pub use compile::{COMPILE_JOBS, CompileJob, LogLine, compile_stream};
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
 pub use hostname::{HostLabel, HostLabelError};
 pub use ids::{IdError, InstanceId, JobId, TokenId, VersionNumber};
+pub use instance::{InstanceDetail, InstanceSpec, InstanceState};
 pub use limits::Limits;
 pub use manifest::{
     AppManifest, ImageSettings, MANIFEST_FILE, MANIFEST_TEXT_BYTES_MAX, ManifestError, ManifestErrors, ScalingSettings,

@@ -39,6 +39,33 @@ async fn a_request_wakes_an_app_and_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_while_the_route_moves_is_led_to_the_new_version() {
+    let stage = Stage::new(open()).await;
+    let old = FakeInstance::start("old").await;
+    stage.instances(1, &[(old.address, 1)]).await;
+    old.hold.arm();
+    let address = stage.gateway.address();
+    let first = tokio::spawn(async move { call(address, &["GET / HTTP/1.1", HOST], "").await });
+    tokio::time::timeout(SOON, async {
+        while old.peak.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let waiting = tokio::spawn(async move { call(address, &["GET / HTTP/1.1", HOST], "").await });
+    let mut new = FakeInstance::start("new").await;
+    stage.route(2, &open(), 1).await;
+    stage.instances(2, &[(new.address, 1)]).await;
+    let answer = tokio::time::timeout(SOON, waiting).await.expect("it does not wait for the old version").unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "new"));
+    assert!(answer.head.contains("x-ignite-version: 2"), "{}", answer.head);
+    assert_eq!(new.asked.recv().await.unwrap().head.headers["x-ignite-version"], "2");
+    old.hold.release();
+    assert_eq!(first.await.unwrap().body, "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_no_instance_takes_in_time_is_told_so() {
     let limits = GatewayLimits { hold_max: Duration::from_millis(100), ..GatewayLimits::default() };
     let stage = Stage::with_limits(open(), limits).await;

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ignite_core_model::{AppSettings, FunctionId, HostLabel, InstanceId, TokenId, VersionNumber};
+use ignite_core_model::{
+    AppSettings, ArtifactKind, Compiled, Digest, FunctionId, HostLabel, InstanceDetail, InstanceId, InstanceSpec,
+    InstanceState, Runtime, Target, TokenId, VersionNumber,
+};
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler, token_hash};
 use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions, Token};
 use tempfile::TempDir;
@@ -111,7 +114,15 @@ impl Stage {
     /// Leads the app's hostname to a version.
     pub(crate) async fn route(&self, number: u32, settings: &AppSettings, instances: u32) {
         let version = VersionNumber::new(number).unwrap();
-        let spec = serde_json::json!({ "settings": settings, "number": number }).to_string();
+        let compiled = Compiled {
+            artifact: Digest::of(b"an artifact"),
+            artifact_bytes: 11,
+            runtime: Runtime::Python,
+            target: Target::Native,
+            artifact_kind: ArtifactKind::Bundle,
+        };
+        let spec = InstanceSpec { app: self.app.clone(), version, start: 1, compiled, settings: settings.clone() };
+        let spec = serde_json::to_string(&spec).unwrap();
         self.write(Change {
             routes_set: vec![(HostLabel::of(&self.app), version)],
             desired_set: vec![DesiredSet { version, instances, spec }],
@@ -134,9 +145,13 @@ impl Stage {
                 app: self.app.clone(),
                 version,
                 generation,
-                state: "healthy".to_owned(),
+                state: InstanceState::Healthy.to_string(),
                 address: Some(address.to_string()),
-                detail: serde_json::json!({ "max_concurrency": places }).to_string(),
+                detail: serde_json::to_string(&InstanceDetail {
+                    max_concurrency: *places,
+                    ..InstanceDetail::default()
+                })
+                .unwrap(),
                 updated_ms: 3,
             })
             .collect();
