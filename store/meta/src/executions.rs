@@ -1,12 +1,17 @@
 //! Executions: accepted ones wait to be carried out at least once, and all are kept for a while to be looked at.
 
+mod leases;
+mod sweep;
+
 use ignite_core_model::{ExecutionId, FunctionId, VersionNumber};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::commit::RECORD_BYTES_MAX;
 use crate::sql::{Cells, bounded, groups, int, int_option, places};
-use crate::{Meta, MetaError, Renewed, Topic};
+use crate::{Meta, MetaError, Topic};
+
+pub use sweep::{KNOWN_MAX, Swept};
 
 /// Longest input or output that is stored in the row itself, in bytes. What is larger goes to the object store.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
@@ -139,15 +144,6 @@ pub struct ExecutionEnd {
     pub error: Option<String>,
 }
 
-/// What a sweep has deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// How many executions. Fewer than the limit: there are no more.
-    pub executions: u64,
-    /// Keys of objects that they alone referred to.
-    pub objects: Vec<String>,
-}
-
 /// The columns of [`Execution`]; inputs and outputs are left where they are.
 const BRIEF: &str =
     "id, app, version, status, attempt, owner, due_ms, request, response, error, created_ms, started_ms, ended_ms";
@@ -191,128 +187,6 @@ impl Meta {
         Ok(tx.commit().await?)
     }
 
-    /// Leases executions that are due, at most `limit`, to `owner` until `until_ms`. One that is neither finished nor put
-    /// off by then is due again.
-    pub async fn lease_executions(
-        &self,
-        owner: &str,
-        now_ms: u64,
-        until_ms: u64,
-        limit: u32,
-    ) -> Result<Vec<WholeExecution>, MetaError> {
-        let statement = format!(
-            "WITH next AS MATERIALIZED (SELECT id FROM executions WHERE due_ms IS NOT NULL AND due_ms <= $3 \
-                 ORDER BY due_ms, id LIMIT $4{}) \
-             UPDATE executions SET status = 'running', attempt = attempt + 1, owner = $1, due_ms = $2, \
-                 started_ms = COALESCE(started_ms, $3) \
-             WHERE id IN (SELECT id FROM next) RETURNING *",
-            self.0.backend.skip_locked()
-        );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(owner)
-            .bind(int(until_ms))
-            .bind(int(now_ms))
-            .bind(i64::from(limit))
-            .fetch_all(&self.0.write)
-            .await?;
-        let mut leased = rows.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
-        leased.sort_unstable_by_key(|whole| whole.execution.id);
-        for whole in &leased {
-            self.raise(&Topic::Execution(whole.execution.id));
-        }
-        Ok(leased)
-    }
-
-    /// Extends the lease of an attempt to `until_ms`.
-    pub async fn renew_execution(&self, id: ExecutionId, attempt: u32, until_ms: u64) -> Result<Renewed, MetaError> {
-        let updated = sqlx::query(
-            "UPDATE executions SET due_ms = $1 WHERE id = $2 AND attempt = $3 AND status = 'running' AND due_ms IS NOT NULL",
-        )
-        .bind(int(until_ms))
-        .bind(id.to_string())
-        .bind(i64::from(attempt))
-        .execute(&self.0.write)
-        .await?;
-        if updated.rows_affected() > 0 {
-            return Ok(Renewed::Until(until_ms));
-        }
-        let row = sqlx::query("SELECT status FROM executions WHERE id = $1 AND attempt = $2")
-            .bind(id.to_string())
-            .bind(i64::from(attempt))
-            .fetch_optional(&self.0.read)
-            .await?;
-        let status = row.map(|row| ExecutionStatus::find(&Cells(&row).text("status")?)).transpose()?;
-        Ok(if status == Some(ExecutionStatus::Cancelled) { Renewed::Cancelled } else { Renewed::Lost })
-    }
-
-    /// Ends an execution with what an attempt has found. Tells whether it was this attempt's to end: not if it was
-    /// cancelled, ended, or leased anew.
-    pub async fn finish_execution(
-        &self,
-        id: ExecutionId,
-        attempt: u32,
-        end: &ExecutionEnd,
-        now_ms: u64,
-    ) -> Result<bool, MetaError> {
-        let (output, output_object) = columns(&end.output)?;
-        let updated = sqlx::query(
-            "UPDATE executions SET status = $1, version = $2, response = $3, output = $4, output_object = $5, error = $6, \
-                 ended_ms = $7, due_ms = NULL, input = NULL \
-             WHERE id = $8 AND attempt = $9 AND status = 'running'",
-        )
-        .bind(end.status.as_str())
-        .bind(end.version.map(|version| i64::from(version.get())))
-        .bind(end.response.clone())
-        .bind(output)
-        .bind(output_object)
-        .bind(end.error.clone())
-        .bind(int(now_ms))
-        .bind(id.to_string())
-        .bind(i64::from(attempt))
-        .execute(&self.0.write)
-        .await?;
-        self.raise(&Topic::Execution(id));
-        Ok(updated.rows_affected() > 0)
-    }
-
-    /// Puts an execution off until `due_ms`, with the reason: its instance was lost, not its handler at fault. Tells
-    /// whether it was this attempt's to put off.
-    pub async fn retry_execution(
-        &self,
-        id: ExecutionId,
-        attempt: u32,
-        due_ms: u64,
-        error: &str,
-    ) -> Result<bool, MetaError> {
-        let updated = sqlx::query(
-            "UPDATE executions SET status = 'pending', due_ms = $1, error = $2 \
-             WHERE id = $3 AND attempt = $4 AND status = 'running'",
-        )
-        .bind(int(due_ms))
-        .bind(error)
-        .bind(id.to_string())
-        .bind(i64::from(attempt))
-        .execute(&self.0.write)
-        .await?;
-        self.raise(&Topic::Execution(id));
-        Ok(updated.rows_affected() > 0)
-    }
-
-    /// Cancels an execution that waits or runs. Tells whether it did.
-    pub async fn cancel_execution(&self, app: &FunctionId, id: ExecutionId, now_ms: u64) -> Result<bool, MetaError> {
-        let updated = sqlx::query(
-            "UPDATE executions SET status = 'cancelled', ended_ms = $1, due_ms = NULL, input = NULL \
-             WHERE id = $2 AND app = $3 AND status IN ('pending', 'running')",
-        )
-        .bind(int(now_ms))
-        .bind(id.to_string())
-        .bind(app.as_str())
-        .execute(&self.0.write)
-        .await?;
-        self.raise(&Topic::Execution(id));
-        Ok(updated.rows_affected() > 0)
-    }
-
     /// An execution of this app. Wait for its end with [`Topic::Execution`].
     ///
     /// # Errors
@@ -324,6 +198,25 @@ impl Meta {
             .fetch_optional(&self.0.read)
             .await?;
         row.as_ref().map_or_else(|| Err(MetaError::missing("execution", id)), whole)
+    }
+
+    /// The execution with this id, whosever it is: ask for its app before showing it to anyone.
+    pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<WholeExecution>, MetaError> {
+        let row = sqlx::query("SELECT * FROM executions WHERE id = $1").bind(id.to_string());
+        row.fetch_optional(&self.0.read).await?.as_ref().map(whole).transpose()
+    }
+
+    /// How many executions of an app wait; counted up to `at_most`.
+    pub async fn count_pending_executions(&self, app: &FunctionId, at_most: u32) -> Result<u32, MetaError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS waiting FROM (SELECT id FROM executions WHERE app = $1 AND status = 'pending' LIMIT $2) \
+             AS counted",
+        )
+        .bind(app.as_str())
+        .bind(i64::from(at_most))
+        .fetch_one(&self.0.read)
+        .await?;
+        Cells(&row).small("waiting")
     }
 
     /// Executions of an app, newest first, from before `before`, of one status if one is given, at most `limit`.
@@ -367,47 +260,6 @@ impl Meta {
             .map(|row| Ok((ExecutionStatus::find(&Cells(row).text("status")?)?, Cells(row).int("executions")?)))
             .collect()
     }
-
-    /// When the next execution is due, if there is any: how long a loop may sleep.
-    pub async fn next_execution_due(&self) -> Result<Option<u64>, MetaError> {
-        let row = sqlx::query("SELECT due_ms FROM executions WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1");
-        row.fetch_optional(&self.0.read).await?.as_ref().map(|row| Cells(row).int("due_ms")).transpose()
-    }
-
-    /// Deletes executions that ended before `before_ms`, at most `limit`.
-    pub async fn sweep_executions(&self, before_ms: u64, limit: u32) -> Result<Swept, MetaError> {
-        let rows = sqlx::query(
-            "DELETE FROM executions WHERE id IN (SELECT id FROM executions WHERE ended_ms IS NOT NULL AND ended_ms < $1 \
-             ORDER BY ended_ms LIMIT $2) RETURNING input_object, output_object",
-        )
-        .bind(int(before_ms))
-        .bind(i64::from(limit))
-        .fetch_all(&self.0.write)
-        .await?;
-        swept(&rows)
-    }
-
-    /// Deletes executions of an app, whatever their status, at most `limit`: before the app is erased.
-    pub async fn sweep_app_executions(&self, app: &FunctionId, limit: u32) -> Result<Swept, MetaError> {
-        let rows = sqlx::query(
-            "DELETE FROM executions WHERE id IN (SELECT id FROM executions WHERE app = $1 ORDER BY id LIMIT $2) \
-             RETURNING input_object, output_object",
-        )
-        .bind(app.as_str())
-        .bind(i64::from(limit))
-        .fetch_all(&self.0.write)
-        .await?;
-        swept(&rows)
-    }
-}
-
-fn swept(rows: &[AnyRow]) -> Result<Swept, MetaError> {
-    let mut swept = Swept { executions: rows.len() as u64, objects: Vec::new() };
-    for row in rows {
-        swept.objects.extend(Cells(row).text_option("input_object")?);
-        swept.objects.extend(Cells(row).text_option("output_object")?);
-    }
-    Ok(swept)
 }
 
 async fn record(tx: &mut AnyConnection, group: &[Execution]) -> Result<(), MetaError> {

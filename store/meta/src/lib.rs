@@ -60,7 +60,7 @@ pub use commit::{
 };
 pub use error::MetaError;
 pub use executions::{
-    Execution, ExecutionEnd, ExecutionStatus, INLINE_BYTES_MAX, NewExecution, Payload, RECORDED_MAX, Swept,
+    Execution, ExecutionEnd, ExecutionStatus, INLINE_BYTES_MAX, KNOWN_MAX, NewExecution, Payload, RECORDED_MAX, Swept,
     WholeExecution,
 };
 pub use jobs::{Job, JobOutcome, JobState, NewJob, Renewed};

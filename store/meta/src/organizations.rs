@@ -1,6 +1,6 @@
 //! Organisations, and the tokens by which their callers are known.
 
-use ignite_core_model::{OrganizationId, TokenId};
+use ignite_core_model::{Digest, OrganizationId, TokenId};
 use sqlx::any::AnyRow;
 
 use crate::sql::{Cells, bounded, int, int_option};
@@ -31,6 +31,12 @@ pub struct Token {
 }
 
 impl Token {
+    /// The hash by which a token is stored and found.
+    #[must_use]
+    pub fn hash_of(secret: &str) -> [u8; 32] {
+        *Digest::of(secret.as_bytes()).as_bytes()
+    }
+
     /// Whether it lets a caller in at `now_ms`.
     #[must_use]
     pub fn is_valid(&self, now_ms: u64) -> bool {

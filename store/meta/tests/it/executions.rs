@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use ignite_core_model::{ExecutionId, Fault};
 use ignite_store_meta::{
-    Execution, ExecutionEnd, ExecutionStatus, INLINE_BYTES_MAX, Meta, NewExecution, Payload, Renewed, Swept,
+    Execution, ExecutionEnd, ExecutionStatus, INLINE_BYTES_MAX, KNOWN_MAX, Meta, NewExecution, Payload, Renewed, Swept,
 };
 
 use crate::support::{NOW, app, number};
@@ -30,13 +30,13 @@ pub(crate) async fn an_accepted_execution_is_carried_out(meta: &Meta) {
     assert_eq!(large.fault(), Fault::Caller);
     assert_eq!(meta.next_execution_due().await.unwrap(), Some(NOW));
 
-    let leased = meta.lease_executions("gw", NOW, NOW + LEASE, 10).await.unwrap();
+    let leased = meta.lease_executions("gw", NOW, NOW + LEASE, 10, &[]).await.unwrap();
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].input, Payload::Inline(b"in\0\xff".to_vec()));
     assert_eq!((leased[0].execution.status, leased[0].execution.attempt), (ExecutionStatus::Running, 1));
-    assert_eq!(meta.lease_executions("gw", NOW, NOW + LEASE, 10).await.unwrap(), []);
+    assert_eq!(meta.lease_executions("gw", NOW, NOW + LEASE, 10, &[]).await.unwrap(), []);
     assert_eq!(meta.renew_execution(id(1), 1, NOW + 2 * LEASE).await.unwrap(), Renewed::Until(NOW + 2 * LEASE));
-    assert_eq!(meta.lease_executions("gw", NOW + LEASE, NOW + 3 * LEASE, 10).await.unwrap(), []);
+    assert_eq!(meta.lease_executions("gw", NOW + LEASE, NOW + 3 * LEASE, 10, &[]).await.unwrap(), []);
     let ended = end(ExecutionStatus::Succeeded, Payload::Inline(b"out".to_vec()));
     assert!(meta.finish_execution(id(1), 1, &ended, NOW + 9).await.unwrap());
     assert!(!meta.finish_execution(id(1), 1, &ended, NOW + 9).await.unwrap());
@@ -50,13 +50,13 @@ pub(crate) async fn an_accepted_execution_is_carried_out(meta: &Meta) {
 
 pub(crate) async fn an_execution_is_put_off_and_leased_again(meta: &Meta) {
     meta.insert_execution(&new(1, Payload::Object("inputs/1".into())), NOW).await.unwrap();
-    meta.lease_executions("gw", NOW, NOW + LEASE, 10).await.unwrap();
+    meta.lease_executions("gw", NOW, NOW + LEASE, 10, &[]).await.unwrap();
     assert!(meta.retry_execution(id(1), 1, NOW + 50, r#"{"error":"lost"}"#).await.unwrap());
-    assert_eq!(meta.lease_executions("gw", NOW + 49, NOW + LEASE, 10).await.unwrap(), []);
-    let again = meta.lease_executions("other", NOW + 50, NOW + 100, 10).await.unwrap();
+    assert_eq!(meta.lease_executions("gw", NOW + 49, NOW + LEASE, 10, &[]).await.unwrap(), []);
+    let again = meta.lease_executions("other", NOW + 50, NOW + 100, 10, &[]).await.unwrap();
     assert_eq!((again[0].execution.attempt, again[0].input.clone()), (2, Payload::Object("inputs/1".into())));
     // The other died; a third takes it over, and the second may write nothing.
-    let third = meta.lease_executions("gw", NOW + 100, NOW + LEASE, 10).await.unwrap();
+    let third = meta.lease_executions("gw", NOW + 100, NOW + LEASE, 10, &[]).await.unwrap();
     assert_eq!((third[0].execution.attempt, third[0].execution.owner.as_deref()), (3, Some("gw")));
     assert_eq!(meta.renew_execution(id(1), 2, NOW + LEASE).await.unwrap(), Renewed::Lost);
     assert!(!meta.finish_execution(id(1), 2, &end(ExecutionStatus::Failed, Payload::None), NOW).await.unwrap());
@@ -69,12 +69,12 @@ pub(crate) async fn a_cancelled_execution_stays_so(meta: &Meta) {
         meta.insert_execution(&new(number, Payload::None), NOW).await.unwrap();
     }
     assert!(!meta.cancel_execution(&app("acme/other"), id(1), NOW).await.unwrap());
-    meta.lease_executions("gw", NOW, NOW + LEASE, 1).await.unwrap();
+    meta.lease_executions("gw", NOW, NOW + LEASE, 1, &[]).await.unwrap();
     assert!(meta.cancel_execution(&hello, id(1), NOW).await.unwrap());
     assert!(meta.cancel_execution(&hello, id(2), NOW).await.unwrap());
     assert_eq!(meta.renew_execution(id(1), 1, NOW + LEASE).await.unwrap(), Renewed::Cancelled);
     assert!(!meta.finish_execution(id(1), 1, &end(ExecutionStatus::Succeeded, Payload::None), NOW).await.unwrap());
-    assert_eq!(meta.lease_executions("gw", NOW + 9 * LEASE, NOW + 10 * LEASE, 1).await.unwrap(), []);
+    assert_eq!(meta.lease_executions("gw", NOW + 9 * LEASE, NOW + 10 * LEASE, 1, &[]).await.unwrap(), []);
     let stored = meta.load_execution(&hello, id(1)).await.unwrap();
     assert_eq!(stored.execution.status, ExecutionStatus::Cancelled);
 }
@@ -121,7 +121,7 @@ pub(crate) async fn executions_are_listed_and_counted(meta: &Meta) {
 
 pub(crate) async fn ended_executions_are_swept(meta: &Meta) {
     meta.insert_execution(&new(1, Payload::Object("inputs/1".into())), NOW).await.unwrap();
-    meta.lease_executions("gw", NOW, NOW + LEASE, 1).await.unwrap();
+    meta.lease_executions("gw", NOW, NOW + LEASE, 1, &[]).await.unwrap();
     let with = end(ExecutionStatus::Succeeded, Payload::Object("outputs/1".into()));
     meta.finish_execution(id(1), 1, &with, NOW + 5).await.unwrap();
     meta.insert_execution(&new(2, Payload::Object("inputs/2".into())), NOW).await.unwrap();
@@ -134,6 +134,44 @@ pub(crate) async fn ended_executions_are_swept(meta: &Meta) {
     assert_eq!(rest, Swept { executions: 2, objects: vec!["inputs/2".into()] });
 }
 
+pub(crate) async fn an_app_with_a_long_queue_does_not_stand_in_the_way(meta: &Meta) {
+    for number in 0..9 {
+        meta.insert_execution(&new(number, Payload::None), NOW).await.unwrap();
+    }
+    meta.insert_execution(&NewExecution { app: app("acme/other"), ..new(20, Payload::None) }, NOW).await.unwrap();
+    assert_eq!(meta.count_pending_executions(&app("acme/hello"), 100).await.unwrap(), 9);
+    assert_eq!(meta.count_pending_executions(&app("acme/hello"), 5).await.unwrap(), 5);
+    let full = [app("acme/hello"), app("acme/none")];
+    let leased = meta.lease_executions("gw", NOW, NOW + LEASE, 4, &full).await.unwrap();
+    assert_eq!(leased.iter().map(|whole| whole.execution.id).collect::<Vec<_>>(), [id(20)]);
+    assert_eq!(meta.lease_executions("gw", NOW, NOW + LEASE, 4, &[]).await.unwrap().len(), 4);
+    assert_eq!(meta.count_pending_executions(&app("acme/hello"), 100).await.unwrap(), 5);
+}
+
+pub(crate) async fn an_execution_is_found_by_its_id_alone(meta: &Meta) {
+    meta.insert_execution(&new(1, Payload::Inline(b"in".to_vec())), NOW).await.unwrap();
+    let found = meta.find_execution(id(1)).await.unwrap().unwrap();
+    assert_eq!((found.execution.app, found.input), (app("acme/hello"), Payload::Inline(b"in".to_vec())));
+    assert_eq!(meta.find_execution(id(2)).await.unwrap(), None);
+    assert_eq!(meta.known_executions(&[id(1), id(2)]).await.unwrap(), HashSet::from([id(1)]));
+    assert_eq!(meta.known_executions(&[]).await.unwrap(), HashSet::new());
+    let many = vec![id(1); KNOWN_MAX + 1];
+    assert_eq!(meta.known_executions(&many).await.unwrap_err().fault(), Fault::Caller);
+}
+
+pub(crate) async fn the_newest_ended_executions_are_kept(meta: &Meta) {
+    let hello = app("acme/hello");
+    let batch: Vec<_> = (1..=6).map(|number| waited_for(number, ExecutionStatus::Succeeded)).collect();
+    meta.record_executions(&batch).await.unwrap();
+    meta.insert_execution(&new(0, Payload::Object("inputs/0".into())), NOW).await.unwrap();
+    assert_eq!(meta.trim_executions(&hello, 2, 3).await.unwrap().executions, 3);
+    assert_eq!(meta.trim_executions(&hello, 2, 3).await.unwrap().executions, 1);
+    assert_eq!(meta.trim_executions(&hello, 2, 3).await.unwrap(), Swept::default());
+    let left = meta.list_executions(&hello, None, None, 9).await.unwrap();
+    // What waits is no part of what is kept, however old it is.
+    assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [id(6), id(5), id(0)]);
+}
+
 pub(crate) async fn two_leasers_never_hold_one_execution(meta: &Meta) {
     for number in 0..60 {
         meta.insert_execution(&new(number, Payload::None), NOW).await.unwrap();
@@ -143,7 +181,7 @@ pub(crate) async fn two_leasers_never_hold_one_execution(meta: &Meta) {
         tokio::spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let leased = meta.lease_executions(&format!("gw{leaser}"), NOW, NOW + LEASE, 4).await.unwrap();
+                let leased = meta.lease_executions(&format!("gw{leaser}"), NOW, NOW + LEASE, 4, &[]).await.unwrap();
                 if leased.is_empty() {
                     return mine;
                 }
