@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 use ignite_store_meta::{Meta, Token};
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::GatewayError;
@@ -31,12 +30,6 @@ const KEPT_WHILE_AWAY: Duration = Duration::from_secs(300);
 /// Tokens that are remembered.
 const TOKENS_MAX: usize = 10_000;
 
-/// The hash by which a token is stored.
-#[must_use]
-pub fn token_hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
 /// Knows tokens.
 pub(crate) struct Tokens {
     meta: Meta,
@@ -54,7 +47,7 @@ impl Tokens {
     /// Lets a caller in, or says why not.
     pub(crate) async fn check(&self, headers: &HeaderMap, app: &App) -> Result<(), GatewayError> {
         let token = bearer(headers)?;
-        let found = self.find(token_hash(token)).await?;
+        let found = self.find(Token::hash_of(token)).await?;
         let now_ms = now_ms();
         let token = found.filter(|token| token.is_valid(now_ms)).ok_or(GatewayError::InvalidToken)?;
         let allows = token.scopes.iter().any(|scope| scope == INVOKE_SCOPE || scope == ALL_SCOPES);

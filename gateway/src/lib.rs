@@ -23,7 +23,7 @@ mod serve;
 mod table;
 
 pub use app::Load;
-pub use auth::{INVOKE_SCOPE, token_hash};
+pub use auth::INVOKE_SCOPE;
 pub use config::{GatewayConfig, GatewayLimits};
 pub use errors::GatewayError;
 pub use serve::{Gateway, GatewayStartError};

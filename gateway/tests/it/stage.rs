@@ -8,7 +8,7 @@ use ignite_core_model::{
     AppSettings, ArtifactKind, Compiled, Digest, FunctionId, HostLabel, InstanceDetail, InstanceId, InstanceSpec,
     InstanceState, Runtime, Target, TokenId, VersionNumber,
 };
-use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler, token_hash};
+use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler};
 use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions, Token};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -80,7 +80,7 @@ impl Stage {
             let token = Token {
                 id: TokenId::from_parts(1, number),
                 organization: organization.parse().unwrap(),
-                hash: token_hash(secret),
+                hash: Token::hash_of(secret),
                 scopes: scopes.into_iter().map(str::to_owned).collect(),
                 note: String::new(),
                 created_ms: 1,
