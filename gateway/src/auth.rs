@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, header};
+use ignite_core_model::{Digest, EXECUTION_ID_HEADER, ExecutionId, PLATFORM_KEY_HEADER, Secret};
 use ignite_store_meta::{Meta, Token};
 use tokio::time::Instant;
 
@@ -29,6 +30,21 @@ const KEPT_WHILE_AWAY: Duration = Duration::from_secs(300);
 
 /// Tokens that are remembered.
 const TOKENS_MAX: usize = 10_000;
+
+/// A key that is shorter opens nothing, in bytes.
+const PLATFORM_KEY_BYTES_MIN: usize = 32;
+
+/// The execution that a call of the control plane brings; `None` for everybody else's call. The control plane has let its
+/// caller in.
+pub(crate) fn platform_execution(headers: &HeaderMap, key: Option<&Secret<String>>) -> Option<ExecutionId> {
+    let shown = headers.get(PLATFORM_KEY_HEADER)?;
+    let key = key.filter(|key| key.reveal().len() >= PLATFORM_KEY_BYTES_MIN)?;
+    // Digests are compared, so that the time it takes tells nothing of the key.
+    if Digest::of(shown.as_bytes()) != Digest::of(key.reveal().as_bytes()) {
+        return None;
+    }
+    headers.get(EXECUTION_ID_HEADER)?.to_str().ok()?.parse().ok()
+}
 
 /// Knows tokens.
 pub(crate) struct Tokens {

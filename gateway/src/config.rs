@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ignite_core_model::Secret;
+
 /// How a gateway serves.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -14,6 +16,9 @@ pub struct GatewayConfig {
     pub base_domain: String,
     /// A name no other gateway has, which acknowledges routes.
     pub name: String,
+    /// The key by which it knows calls of the control plane, at least 32 bytes. Who shows it needs no token and chooses the
+    /// execution's id. Without one, nobody is known so.
+    pub platform_key: Option<Secret<String>>,
     /// Its bounds.
     pub limits: GatewayLimits,
 }

@@ -3,14 +3,11 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
-use ignite_core_model::{ExecutionId, HostLabel};
+use ignite_core_model::{EXECUTION_ID_HEADER, ExecutionId, HostLabel, PLATFORM_HEADER_PREFIX, VERSION_HEADER};
 
 use crate::GatewayError;
 use crate::app::App;
 use crate::body::{Body, whole};
-
-/// Headers of the platform begin with this; a caller's own are dropped.
-const PLATFORM_PREFIX: &str = "x-ignite-";
 
 /// How long a browser may keep the answer of a preflight, in seconds.
 const PREFLIGHT_SECS: &str = "600";
@@ -91,7 +88,7 @@ pub(crate) fn inward<B>(
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     let own: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(PLATFORM_PREFIX)).cloned().collect();
+        headers.keys().filter(|name| name.as_str().starts_with(PLATFORM_HEADER_PREFIX)).cloned().collect();
     for name in own {
         headers.remove(name);
     }
@@ -102,9 +99,7 @@ pub(crate) fn inward<B>(
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    if let Ok(execution) = HeaderValue::try_from(execution.to_string()) {
-        headers.insert("x-ignite-execution-id", execution);
-    }
+    set_execution(headers, execution);
     headers.insert("x-ignite-function-id", app.ids.function.clone());
     headers.insert("x-ignite-organization-id", app.ids.organization.clone());
     if !headers.contains_key("traceparent") {
@@ -116,9 +111,16 @@ pub(crate) fn inward<B>(
     Ok(())
 }
 
+/// Tells an instance, or the control plane, which execution it is.
+pub(crate) fn set_execution(headers: &mut HeaderMap, execution: ExecutionId) {
+    if let Ok(execution) = HeaderValue::try_from(execution.to_string()) {
+        headers.insert(EXECUTION_ID_HEADER, execution);
+    }
+}
+
 /// Tells an instance, or a caller, which version it is.
 pub(crate) fn set_version(headers: &mut HeaderMap, app: &App) {
-    headers.insert("x-ignite-version", app.ids.version.clone());
+    headers.insert(VERSION_HEADER, app.ids.version.clone());
 }
 
 /// Makes an instance's answer one for the caller.

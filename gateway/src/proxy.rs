@@ -14,25 +14,29 @@ use crate::body::{AnswerBody, Body, RequestBody, RequestState};
 use crate::clock::now_ms;
 use crate::endpoint::{Busy, SendError};
 use crate::serve::Shared;
-use crate::{GatewayError, headers};
+use crate::{GatewayError, auth, headers};
 
 /// Answers a request.
 pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
     let begun = Instant::now();
-    let execution = new_execution();
+    let platform = auth::platform_execution(request.headers(), shared.config.platform_key.as_ref());
+    let execution = platform.unwrap_or_else(new_execution);
     // Both are cheap to copy: they are counted references, or known words.
     let (method, uri) = (request.method().clone(), request.uri().clone());
     shared.metrics.in_flight.inc();
     let label = headers::label(&request, &shared.config.base_domain);
     let found = label.and_then(|label| Ok((shared.table.find(&label).ok_or(GatewayError::UnknownHost)?, label)));
     let led = match &found {
-        Ok((app, label)) => lead(request, app, label, execution, &shared).await,
+        Ok((app, label)) => lead(request, app, label, (execution, platform.is_some()), &shared).await,
         Err(error) => Err(error.clone()),
     };
-    let (answer, source, kind) = match led {
+    let (mut answer, source, kind) = match led {
         Ok(answer) => (answer, "app", ""),
         Err(error) => (error.answer(execution), "gateway", error.kind().1),
     };
+    if platform.is_some() {
+        headers::set_execution(answer.headers_mut(), execution);
+    }
     shared.metrics.in_flight.dec();
     shared.metrics.answered(answer.status(), source);
     shared.metrics.duration.observe(begun.elapsed().as_secs_f64());
@@ -54,7 +58,7 @@ async fn lead(
     mut request: Request<Incoming>,
     app: &Arc<App>,
     label: &HostLabel,
-    execution: ExecutionId,
+    (execution, let_in): (ExecutionId, bool),
     shared: &Shared,
 ) -> Result<Response<Body>, GatewayError> {
     let limits = &shared.config.limits;
@@ -64,7 +68,8 @@ async fn lead(
     if let Some(answer) = headers::preflight(&request, app) {
         return Ok(answer);
     }
-    if !app.settings.allow_unauthenticated {
+    let wants_token = !app.settings.allow_unauthenticated && !let_in;
+    if wants_token {
         shared.tokens.check(request.headers(), app).await?;
     }
     if request.body().size_hint().lower() > limits.body_bytes_max {
@@ -72,7 +77,7 @@ async fn lead(
     }
     let in_flight = app.traffic.enter(limits)?;
     let origin = request.headers().get(header::ORIGIN).cloned();
-    headers::inward(&mut request, app, execution, !app.settings.allow_unauthenticated)?;
+    headers::inward(&mut request, app, execution, wants_token)?;
     let state = Arc::new(RequestState::default());
     let request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
     let (answer, busy, app) = deliver(request, app, label, &state, shared).await?;

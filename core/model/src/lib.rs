@@ -7,6 +7,7 @@ mod app;
 mod compile;
 mod digest;
 mod fault;
+mod headers;
 mod hostname;
 mod ids;
 mod instance;
@@ -24,6 +25,7 @@ pub use app::{
 pub use compile::{COMPILE_JOBS, CompileJob, LogLine, compile_stream};
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
+pub use headers::{EXECUTION_ID_HEADER, PLATFORM_HEADER_PREFIX, PLATFORM_KEY_HEADER, VERSION_HEADER};
 pub use hostname::{HostLabel, HostLabelError};
 pub use ids::{IdError, InstanceId, JobId, TokenId, VersionNumber};
 pub use instance::{InstanceDetail, InstanceSpec, InstanceState};

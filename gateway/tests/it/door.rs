@@ -3,7 +3,7 @@
 use ignite_core_model::AppSettings;
 
 use crate::instance::FakeInstance;
-use crate::stage::{SCOPELESS, STRANGER, Stage, TOKEN};
+use crate::stage::{PLATFORM_KEY, SCOPELESS, STRANGER, Stage, TOKEN};
 
 const HOST: &str = "host: hello-acme.ignite.localhost";
 
@@ -122,4 +122,32 @@ async fn a_token_that_was_revoked_ends() {
     stage.meta.revoke_token(&"acme".parse().unwrap(), id, 5).await.unwrap();
     let answer = stage.call(&["GET / HTTP/1.1", HOST, &format!("authorization: Bearer {TOKEN}")], "").await;
     assert_eq!(answer.kind(), "invalid_token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_the_control_plane_is_let_in_and_keeps_its_execution() {
+    const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let stage = Stage::new(AppSettings::default()).await;
+    let mut instance = FakeInstance::start("hello").await;
+    stage.instances(1, &[(instance.address, 4)]).await;
+    let (key, id) = (format!("x-ignite-platform-key: {PLATFORM_KEY}"), format!("x-ignite-execution-id: {ID}"));
+    let lines = ["POST / HTTP/1.1", HOST, &key, &id, "authorization: Bearer the app's own"];
+    let answer = stage.call(&lines, "payload").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+    assert!(answer.head.contains(&format!("x-ignite-execution-id: {}", ID.to_lowercase())), "{}", answer.head);
+    let headers = instance.asked.recv().await.unwrap().head.headers;
+    assert_eq!(headers["x-ignite-execution-id"], ID);
+    assert_eq!(headers["authorization"], "Bearer the app's own");
+    assert!(!headers.contains_key("x-ignite-platform-key"), "the key was passed on");
+    // Its own refusals tell the id, too: so control knows that it was recognised.
+    let unknown = ["POST / HTTP/1.1", "host: nobody-acme.ignite.localhost", &key, &id];
+    let answer = stage.call(&unknown, "").await;
+    assert_eq!((answer.status, answer.kind().as_str()), (404, "unknown_host"));
+    assert!(answer.head.contains(&ID.to_lowercase()) && answer.body.contains(ID), "{answer:?}");
+    for wrong in ["x-ignite-platform-key: ", "x-ignite-platform-key: another key, which is as long as the right one"] {
+        let answer = stage.call(&["POST / HTTP/1.1", HOST, wrong, &id], "").await;
+        assert_eq!(answer.status, 401, "{wrong}");
+        assert!(!answer.head.contains(&ID.to_lowercase()) && !answer.body.contains(ID), "{answer:?}");
+    }
+    assert!(instance.asked.try_recv().is_err(), "a refused request reached the app");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ignite_core_model::{
     AppSettings, ArtifactKind, Compiled, Digest, FunctionId, HostLabel, InstanceDetail, InstanceId, InstanceSpec,
-    InstanceState, Runtime, Target, TokenId, VersionNumber,
+    InstanceState, Runtime, Secret, Target, TokenId, VersionNumber,
 };
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler};
 use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions, Token};
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 pub(crate) const TOKEN: &str = "ignite_secret";
 pub(crate) const STRANGER: &str = "ignite_stranger";
 pub(crate) const SCOPELESS: &str = "ignite_scopeless";
+pub(crate) const PLATFORM_KEY: &str = "a key that control has been given, too";
 
 /// Longest wait for what must come.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -97,6 +98,7 @@ impl Stage {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             base_domain: "ignite.localhost".to_owned(),
             name: "gateway".to_owned(),
+            platform_key: Some(Secret::new(PLATFORM_KEY.to_owned())),
             limits,
         };
         let gateway = Gateway::start(config, meta.clone(), Arc::clone(&seen) as Arc<dyn Scaler>).await.unwrap();
