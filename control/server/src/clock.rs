@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ignite_core_model::{ExecutionId, InstanceId, JobId, TokenId};
+use ignite_core_model::{ExecutionId, JobId, TokenId};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -18,11 +18,6 @@ pub trait Clock: Send + Sync + 'static {
     /// A new id of a job.
     fn job_id(&self) -> JobId {
         JobId::from_parts(self.now_ms(), self.random())
-    }
-
-    /// A new id of an instance.
-    fn instance_id(&self) -> InstanceId {
-        InstanceId::from_parts(self.now_ms(), self.random())
     }
 
     /// A new id of a token.

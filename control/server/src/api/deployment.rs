@@ -1,17 +1,21 @@
 //! `DeploymentService`: uploads, and all steps at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
-use futures_util::StreamExt as _;
-use ignite_control_pipeline::Event;
-use ignite_core_model::AppSettings;
+use futures_util::stream::unfold;
+use ignite_control_pipeline::{App, Event, JobKind, JobRecord};
+use ignite_core_model::{AppSettings, FunctionId, JobId};
 use ignite_core_proto::{Checker, v1};
-use ignite_store_meta::MetaError;
+use ignite_store_meta::{MetaError, Signal, StoredLine, Topic, events_stream};
 
 use super::compute::{streams, unary};
-use super::{Api, Caller, Platform, apps, drafts, errors, source, uploads};
+use super::{Api, Caller, Platform, apps, drafts, errors, logs, source, uploads};
 use crate::AppError;
+
+/// Longest time between two looks at a deployment, when no signal comes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[allow(refining_impl_trait, reason = "the services answer with whole messages")]
 impl v1::DeploymentService for Api {
@@ -62,20 +66,102 @@ async fn deploy(
     })
 }
 
-/// The rollout, and the lines of its compile between.
+/// The rollout at each change, and the lines of its compile as they come.
 async fn watch(
     platform: Arc<Platform>,
     caller: &Caller,
     request: v1::WatchDeploymentRequest,
 ) -> Result<ServiceStream<v1::WatchDeploymentResponse>, ConnectError> {
-    let id = platform.app_id(&request.app_id, &caller.organization)?;
-    let url = platform.url.of(&id);
-    let rollouts = drafts::watch_rollout(Arc::clone(&platform), caller, &request.app_id, &request.rollout_id).await?;
-    let succeeded = v1::CompileStatus::COMPILE_STATUS_SUCCEEDED;
-    let steps = rollouts.map(move |rollout| {
-        let rollout = rollout?;
-        let url = if rollout.status.as_known() == Some(succeeded) { url.clone() } else { String::new() };
-        Ok(v1::WatchDeploymentResponse { rollout: buffa::MessageField::some(rollout), url, ..Default::default() })
-    });
-    Ok(Box::pin(steps))
+    let app = platform.app_id(&request.app_id, &caller.organization)?;
+    let job: JobId =
+        request.rollout_id.parse().map_err(|error| errors::field("rollout_id", &format!("is not valid: {error}")))?;
+    let state = platform.apps.load(&app).await.map_err(errors::app)?;
+    drafts::rollout(&state, job)?;
+    let events = platform.meta().subscribe(Topic::Log(events_stream(&app)));
+    let watched = Watched { platform, app, job, events, last: None, compile: None };
+    Ok(Box::pin(unfold(Some(watched), |watched| async move {
+        let mut watched = watched?;
+        Some(match watched.next().await {
+            Ok((message, true)) => (Ok(message), None),
+            Ok((message, false)) => (Ok(message), Some(watched)),
+            Err(error) => (Err(error), None),
+        })
+    })))
+}
+
+/// A deployment that somebody follows.
+struct Watched {
+    platform: Arc<Platform>,
+    app: FunctionId,
+    job: JobId,
+    events: Signal,
+    last: Option<v1::Rollout>,
+    compile: Option<Compile>,
+}
+
+/// The compile of a deployment, and how far its lines were told.
+struct Compile {
+    stream: String,
+    next: u64,
+    lines: Signal,
+}
+
+impl Watched {
+    /// What is new, and whether it is the last.
+    async fn next(&mut self) -> Result<(v1::WatchDeploymentResponse, bool), ConnectError> {
+        loop {
+            // The state first: lines are written before the end is.
+            let app = self.platform.apps.load(&self.app).await.map_err(errors::app)?;
+            let rollout = drafts::rollout(&app, self.job)?;
+            if self.compile.is_none()
+                && let Some(compile) = compile_of(&app, self.job, &rollout)
+            {
+                let stream = logs::compile_stream(&self.app, compile);
+                let lines = self.platform.meta().subscribe(Topic::Log(stream.clone()));
+                self.compile = Some(Compile { stream, next: 1, lines });
+            }
+            let lines = self.lines().await?;
+            let all = lines.len() < logs::LINES_PER_MESSAGE as usize;
+            if lines.is_empty() && self.last.as_ref() == Some(&rollout) {
+                self.wait().await;
+                continue;
+            }
+            let ended = rollout.ended_at_ms > 0 && all;
+            let succeeded = rollout.status.as_known() == Some(v1::CompileStatus::COMPILE_STATUS_SUCCEEDED);
+            self.last = Some(rollout.clone());
+            let message = v1::WatchDeploymentResponse {
+                rollout: buffa::MessageField::some(rollout),
+                compile_lines: lines.iter().map(logs::line).collect(),
+                url: if ended && succeeded { self.platform.url.of(&self.app) } else { String::new() },
+                ..Default::default()
+            };
+            return Ok((message, ended));
+        }
+    }
+
+    async fn lines(&mut self) -> Result<Vec<StoredLine>, ConnectError> {
+        let Some(compile) = &mut self.compile else { return Ok(Vec::new()) };
+        let read = self.platform.meta().read_log(&compile.stream, compile.next, logs::LINES_PER_MESSAGE).await;
+        let lines = read.map_err(errors::meta)?;
+        compile.next = lines.last().map_or(compile.next, |last| last.sequence + 1);
+        Ok(lines)
+    }
+
+    async fn wait(&mut self) {
+        let Some(compile) = &mut self.compile else { return self.events.wait(LOOK_EVERY).await };
+        tokio::select! {
+            () = self.events.wait(LOOK_EVERY) => {}
+            () = compile.lines.wait(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// The compile a rollout waits for; or, when that is over, the one it began.
+fn compile_of(app: &App, job: JobId, rollout: &v1::Rollout) -> Option<JobId> {
+    if !rollout.compile_id.is_empty() {
+        return rollout.compile_id.parse().ok();
+    }
+    let publish = app.find_job(job).filter(|record| record.kind == JobKind::Publish)?;
+    let began = |record: &&JobRecord| record.kind == JobKind::Compile && record.began_ms == publish.began_ms;
+    app.records.iter().find(began).map(|record| record.id)
 }

@@ -8,8 +8,7 @@ use connectrpc::ConnectError;
 use http::{HeaderMap, header};
 use ignite_core_model::OrganizationId;
 use ignite_core_proto::DESCRIPTOR_SET;
-use ignite_store_meta::Meta;
-use sha2::{Digest as _, Sha256};
+use ignite_store_meta::{Meta, Token};
 
 /// The scope that is every method.
 pub(crate) const ALL_SCOPES: &str = "*";
@@ -55,14 +54,8 @@ pub fn new_secret() -> (String, [u8; 32]) {
     for byte in bytes {
         secret.push_str(&format!("{byte:02x}"));
     }
-    let hash = hash(&secret);
+    let hash = Token::hash_of(&secret);
     (secret, hash)
-}
-
-/// The hash by which a secret is stored.
-#[must_use]
-pub fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Whether a scope is one there is: a method of the API, `*` or `admin`.
@@ -97,7 +90,7 @@ pub(crate) async fn enter(
         return Ok(None);
     }
     let token = bearer(headers)?;
-    let found = tokio::time::timeout(LOOK_UP_MAX, meta.find_token(&hash(token))).await;
+    let found = tokio::time::timeout(LOOK_UP_MAX, meta.find_token(&Token::hash_of(token))).await;
     let found = match found {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(super::errors::meta(error)),

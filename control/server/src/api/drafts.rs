@@ -1,11 +1,10 @@
 //! Drafts, compiles, publishes and rollbacks.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectrpc::ConnectError;
-use futures_util::stream::{Stream, unfold};
+use connectrpc::{ConnectError, ServiceStream};
+use futures_util::stream::unfold;
 use ignite_control_pipeline::{App, DraftState, Event, JobState};
 use ignite_core_model::{FunctionId, JobId};
 use ignite_core_proto::v1;
@@ -15,9 +14,6 @@ use super::{Caller, Platform, apps, errors, show, source};
 use crate::Attached;
 
 type Answer<T> = Result<T, ConnectError>;
-
-/// A stream of answers.
-pub(crate) type Stream1<T> = Pin<Box<dyn Stream<Item = Result<T, ConnectError>> + Send>>;
 
 /// Longest time between two looks at what is watched, when no signal comes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -96,7 +92,7 @@ pub(crate) async fn begin_publish(platform: &Platform, id: &FunctionId, job: Job
     rollout(&app, job)
 }
 
-fn rollout(app: &App, job: JobId) -> Answer<v1::Rollout> {
+pub(crate) fn rollout(app: &App, job: JobId) -> Answer<v1::Rollout> {
     show::rollout(app, job)
         .ok_or_else(|| ConnectError::not_found(format!("app `{}` has no publish or rollback `{job}`", app.id)))
 }
@@ -130,7 +126,7 @@ pub(crate) async fn watch_rollout(
     caller: &Caller,
     app_id: &str,
     rollout_id: &str,
-) -> Answer<Stream1<v1::Rollout>> {
+) -> Answer<ServiceStream<v1::Rollout>> {
     let id = platform.app_id(app_id, &caller.organization)?;
     let job = job_id(&platform, rollout_id)?;
     let app = platform.apps.load(&id).await.map_err(errors::app)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectrpc::ConnectError;
+use connectrpc::{ConnectError, ServiceStream};
 use futures_util::stream::unfold;
 use ignite_control_deploy::{InstanceLine, logs_stream};
 use ignite_control_pipeline::JobState;
@@ -11,14 +11,14 @@ use ignite_core_model::{FunctionId, JobId};
 use ignite_core_proto::v1;
 use ignite_store_meta::{StoredLine, Topic, events_stream};
 
-use super::drafts::{Stream1, compile_end, compile_of};
+use super::drafts::{compile_end, compile_of};
 use super::{Caller, Platform, apps, errors, show};
 use crate::AppEvent;
 
 type Answer<T> = Result<T, ConnectError>;
 
 /// Lines in one message of a stream.
-const LINES_PER_MESSAGE: u32 = 500;
+pub(crate) const LINES_PER_MESSAGE: u32 = 500;
 
 /// Lines answered when the caller names no number, and the most there are.
 const LINES: (u32, u32) = (1_000, 10_000);
@@ -31,7 +31,7 @@ pub(crate) fn compile_stream(app: &FunctionId, job: JobId) -> String {
     format!("{app}/compile/{job}")
 }
 
-fn line(stored: &StoredLine) -> v1::LogLine {
+pub(crate) fn line(stored: &StoredLine) -> v1::LogLine {
     let line: InstanceLine = serde_json::from_str(&stored.body).unwrap_or_default();
     v1::LogLine {
         sequence: stored.sequence,
@@ -62,7 +62,7 @@ pub(crate) async fn compile_lines(
     platform: Arc<Platform>,
     caller: &Caller,
     request: v1::StreamCompileLogsRequest,
-) -> Answer<Stream1<v1::StreamCompileLogsResponse>> {
+) -> Answer<ServiceStream<v1::StreamCompileLogsResponse>> {
     let app = apps::load(&platform, caller, &request.app_id).await?;
     let job = compile_of(&app, &request.compile_id)?;
     let stream = compile_stream(&app.id, job);
@@ -150,7 +150,7 @@ pub(crate) async fn app_events(
 }
 
 /// Follows a stream from a number on, for as long as the app is there.
-fn follow(platform: Arc<Platform>, app: FunctionId, stream: String, from: u64) -> Stream1<Vec<StoredLine>> {
+fn follow(platform: Arc<Platform>, app: FunctionId, stream: String, from: u64) -> ServiceStream<Vec<StoredLine>> {
     let signal = platform.meta().subscribe(Topic::Log(stream.clone()));
     Box::pin(unfold(Some((platform, app, stream, from, signal)), |state| async move {
         let (platform, app, stream, from, mut signal) = state?;
@@ -175,7 +175,7 @@ pub(crate) async fn stream_logs(
     platform: Arc<Platform>,
     caller: &Caller,
     request: v1::StreamAppLogsRequest,
-) -> Answer<Stream1<v1::StreamAppLogsResponse>> {
+) -> Answer<ServiceStream<v1::StreamAppLogsResponse>> {
     use futures_util::StreamExt as _;
     let app = apps::load(&platform, caller, &request.app_id).await?;
     let stream = logs_stream(&app.id);
@@ -206,7 +206,7 @@ pub(crate) async fn stream_events(
     platform: Arc<Platform>,
     caller: &Caller,
     request: v1::StreamAppEventsRequest,
-) -> Answer<Stream1<v1::StreamAppEventsResponse>> {
+) -> Answer<ServiceStream<v1::StreamAppEventsResponse>> {
     use futures_util::StreamExt as _;
     let app = apps::load(&platform, caller, &request.app_id).await?;
     let stream = events_stream(&app.id);

@@ -27,7 +27,7 @@ use ignite_store_objects::{Objects, UrlSigner};
 
 use crate::Apps;
 
-pub use door::{Caller, hash, new_secret};
+pub use door::{Caller, new_secret};
 pub use serve::{ApiServer, ApiStartError};
 
 /// Where apps are reached, for what is shown to people.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ignite_control_deploy::InstanceState;
-use ignite_control_server::api::{ApiServer, PublicUrl, hash};
+use ignite_control_server::api::{ApiServer, PublicUrl};
 use ignite_core_model::{Digest, OrganizationId, Secret, TokenId};
 use ignite_store_meta::Token;
 use ignite_store_objects::{Location, Objects, UrlSigner};
@@ -51,7 +51,7 @@ impl Stage {
         let token = Token {
             id: TokenId::from_parts(1, u128::from(secret.len() as u64) + u128::from(secret.as_bytes()[0])),
             organization,
-            hash: hash(secret),
+            hash: Token::hash_of(secret),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             note: String::new(),
             created_ms: 1,
