@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ignite_control_deploy::InstanceSpec;
 use ignite_control_pipeline::{App, Bounds, Effect, Event, Refusal};
-use ignite_core_model::{AppSettings, CodeSource, Fault, FunctionId, HostLabel, JobId, Version, VersionNumber};
+use ignite_core_model::{
+    AppSettings, CodeSource, Fault, FunctionId, HostLabel, InstanceSpec, JobId, Version, VersionNumber,
+};
 use ignite_store_meta::{Change, DesiredSet, Expected, Line, Meta, MetaError, NewJob, VersionRow};
 use serde::{Deserialize, Serialize};
 

@@ -2,12 +2,13 @@
 //!
 //! [`Apps`] is the shell around the pipeline's state machine: it loads an app, folds an event, and writes what came of it in
 //! one transaction. The [`rounds`] turn what happened elsewhere (a compile ended, an instance is healthy, gateways took up a
-//! route, time went on) into events. None of it runs user code.
+//! route, time went on) into events. [`executions`] calls apps through the gateway. None of it runs user code.
 
 pub mod api;
 mod apps;
 mod clock;
 mod events;
+pub mod executions;
 pub mod rounds;
 
 pub use apps::{AppError, Apps, Attached, COMPILE_JOBS, CompileJob};

@@ -1,9 +1,8 @@
 //! Apps and their settings.
 
 use connectrpc::ConnectError;
-use ignite_control_deploy::InstanceState;
 use ignite_control_pipeline::{App, Event};
-use ignite_core_model::{AppSettings, FunctionId};
+use ignite_core_model::{AppSettings, FunctionId, InstanceState};
 use ignite_core_proto::{Checker, v1};
 
 use super::{Caller, Platform, errors, show};

@@ -4,7 +4,7 @@ use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, Service
 use futures_util::StreamExt as _;
 use ignite_core_proto::v1;
 
-use super::{Api, Platform, apps, code, drafts, logs, versions};
+use super::{Api, Platform, apps, code, drafts, executions, logs, versions};
 
 macro_rules! unary {
     ($($name:ident($request:ident) -> $response:ident = $call:path;)*) => {
@@ -49,7 +49,9 @@ macro_rules! not_served {
 pub(crate) use {streams, unary};
 
 fn not_served() -> ConnectError {
-    ConnectError::unimplemented("this release does not serve this method: call the app by its hostname")
+    ConnectError::unimplemented(
+        "this release runs no code that is not live: publish it, and roll back if it is not right",
+    )
 }
 
 #[allow(refining_impl_trait, reason = "the services answer with whole messages")]
@@ -73,6 +75,11 @@ impl v1::ComputeService for Api {
         get_app_version(GetAppVersionRequest) -> GetAppVersionResponse = versions::get;
         get_app_logs(GetAppLogsRequest) -> GetAppLogsResponse = logs::app_logs;
         get_app_events(GetAppEventsRequest) -> GetAppEventsResponse = logs::app_events;
+        invoke_async(InvokeAsyncRequest) -> InvokeAsyncResponse = executions::invoke_async;
+        get_execution(GetExecutionRequest) -> GetExecutionResponse = executions::get;
+        list_executions(ListExecutionsRequest) -> ListExecutionsResponse = executions::list;
+        cancel_execution(CancelExecutionRequest) -> CancelExecutionResponse = executions::cancel;
+        get_execution_stats(GetExecutionStatsRequest) -> GetExecutionStatsResponse = executions::stats;
     }
 
     streams! {
@@ -80,6 +87,7 @@ impl v1::ComputeService for Api {
         stream_app_logs(StreamAppLogsRequest) -> StreamAppLogsResponse = logs::stream_logs;
         stream_app_events(StreamAppEventsRequest) -> StreamAppEventsResponse = logs::stream_events;
         get_app_code(GetAppCodeRequest) -> GetAppCodeResponse = code::stream;
+        watch_execution(WatchExecutionRequest) -> WatchExecutionResponse = executions::watch;
     }
 
     async fn watch_rollout(
@@ -100,25 +108,14 @@ impl v1::ComputeService for Api {
     not_served! {
         test_draft(TestDraftRequest) -> TestDraftResponse;
         test_app_version(TestAppVersionRequest) -> TestAppVersionResponse;
-        invoke_async(InvokeAsyncRequest) -> InvokeAsyncResponse;
-        get_execution(GetExecutionRequest) -> GetExecutionResponse;
-        list_executions(ListExecutionsRequest) -> ListExecutionsResponse;
-        get_execution_stats(GetExecutionStatsRequest) -> GetExecutionStatsResponse;
     }
 
     async fn invoke(
         &self,
-        _: RequestContext,
-        _: ServiceRequest<'_, v1::InvokeRequest>,
+        ctx: RequestContext,
+        request: ServiceRequest<'_, v1::InvokeRequest>,
     ) -> ServiceResult<ServiceStream<v1::InvokeResponse>> {
-        Err(not_served())
-    }
-
-    async fn watch_execution(
-        &self,
-        _: RequestContext,
-        _: ServiceRequest<'_, v1::WatchExecutionRequest>,
-    ) -> ServiceResult<ServiceStream<v1::WatchExecutionResponse>> {
-        Err(not_served())
+        let (caller, request) = (Platform::caller(&ctx)?, request.to_owned_message());
+        Response::ok(executions::invoke(self.0.clone(), &caller, request, ctx.deadline()).await?)
     }
 }

@@ -7,6 +7,7 @@ use ignite_store_meta::MetaError;
 use ignite_store_objects::ObjectsError;
 
 use crate::AppError;
+use crate::executions::ExecutionError;
 
 /// A request with fields at fault.
 pub(crate) fn fields(faults: &FieldFaults) -> ConnectError {
@@ -38,6 +39,18 @@ pub(crate) fn meta(error: MetaError) -> ConnectError {
 
 pub(crate) fn objects(error: ObjectsError) -> ConnectError {
     from(error.fault(), &error)
+}
+
+pub(crate) fn execution(error: ExecutionError) -> ConnectError {
+    match error {
+        ExecutionError::App(error) => app(error),
+        ExecutionError::Store(error) => meta(error),
+        ExecutionError::Objects(error) => objects(error),
+        ExecutionError::Gateway(error) => from(error.fault(), &error),
+        ExecutionError::NotLive(_) => ConnectError::failed_precondition(error.to_string()),
+        ExecutionError::QueueFull { .. } => ConnectError::resource_exhausted(error.to_string()),
+        ExecutionError::IdTaken(_) => ConnectError::already_exists(error.to_string()),
+    }
 }
 
 fn from(fault: Fault, error: &(dyn std::error::Error + 'static)) -> ConnectError {

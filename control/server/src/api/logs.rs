@@ -26,8 +26,9 @@ const LINES: (u32, u32) = (1_000, 10_000);
 /// Longest time between two looks, when no signal comes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The log stream of a compile.
-pub(crate) fn compile_stream(app: &FunctionId, job: JobId) -> String {
+/// The log stream of a compile, to which its builder appends lines as [`InstanceLine`].
+#[must_use]
+pub fn compile_stream(app: &FunctionId, job: JobId) -> String {
     format!("{app}/compile/{job}")
 }
 

@@ -2,12 +2,14 @@
 //! back over the wire. Who may ask is decided at the door (`door.rs`), before any method is called.
 
 mod apps;
+mod call;
 mod code;
 mod compute;
 mod deployment;
 mod door;
 mod drafts;
 mod errors;
+mod executions;
 mod identity;
 mod logs;
 mod secrets;
@@ -26,8 +28,10 @@ use ignite_store_meta::Meta;
 use ignite_store_objects::{Objects, UrlSigner};
 
 use crate::Apps;
+use crate::executions::Executions;
 
 pub use door::{Caller, new_secret};
+pub use logs::compile_stream;
 pub use serve::{ApiServer, ApiStartError};
 
 /// Where apps are reached, for what is shown to people.
@@ -51,12 +55,17 @@ impl PublicUrl {
 }
 
 /// What the services have in common.
-pub(crate) struct Platform {
-    pub(crate) apps: Apps,
-    pub(crate) objects: Objects,
-    pub(crate) url: PublicUrl,
+pub struct Platform {
+    /// All apps.
+    pub apps: Apps,
+    /// Where sources and artifacts are.
+    pub objects: Objects,
+    /// What calls apps.
+    pub executions: Executions,
+    /// Where apps are reached.
+    pub url: PublicUrl,
     /// Checks URLs of uploads, where the object store is a folder.
-    pub(crate) signer: Option<UrlSigner>,
+    pub signer: Option<UrlSigner>,
 }
 
 impl Platform {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use ignite_store_objects::{Claim, Objects, SignedMethod, UrlSigner};
+use ignite_store_objects::{Claim, SignedMethod};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -24,8 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use super::source::INLINE_BYTES_MAX;
-use super::{Platform, PublicUrl, door, router};
-use crate::Apps;
+use super::{Platform, door, router};
 
 /// Open connections.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -69,15 +68,8 @@ pub struct ApiServer {
 impl ApiServer {
     /// Begins to serve on a listener; see [`ApiServer::bind`].
     #[must_use]
-    pub fn start(
-        listener: TcpListener,
-        address: SocketAddr,
-        apps: Apps,
-        objects: Objects,
-        signer: Option<UrlSigner>,
-        url: PublicUrl,
-    ) -> Self {
-        let platform = Arc::new(Platform { apps, objects, url, signer });
+    pub fn start(listener: TcpListener, address: SocketAddr, platform: Platform) -> Self {
+        let platform = Arc::new(platform);
         let limits = connectrpc::Limits::default()
             .with_max_request_body_size(MESSAGE_BYTES_MAX)
             .with_max_message_size(MESSAGE_BYTES_MAX);

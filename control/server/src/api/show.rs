@@ -1,8 +1,9 @@
 //! From the words of the product to the wire.
 
-use ignite_control_deploy::{InstanceDetail, InstanceState};
 use ignite_control_pipeline::{App, Draft, DraftState, JobKind, JobRecord, JobState, Life, RolloutStage, VersionState};
-use ignite_core_model::{AppSettings, CodeKind, CodeSource, Failure, JobId, Step, Version, VersionNumber};
+use ignite_core_model::{
+    AppSettings, CodeKind, CodeSource, Failure, InstanceDetail, InstanceState, JobId, Step, Version, VersionNumber,
+};
 use ignite_core_proto::check::{to_limits, to_runtime, to_scaling, to_tier};
 use ignite_core_proto::v1;
 use ignite_store_meta::Instance;

@@ -1,8 +1,7 @@
 //! What agents report of instances.
 
-use ignite_control_deploy::{InstanceDetail, InstanceSpec, InstanceState};
 use ignite_control_pipeline::{App, Event, Life, Rollout, RolloutStage};
-use ignite_core_model::VersionNumber;
+use ignite_core_model::{InstanceDetail, InstanceSpec, InstanceState, VersionNumber};
 use ignite_store_meta::{Desired, Instance};
 
 use crate::{AppError, Apps, Attached};

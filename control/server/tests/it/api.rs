@@ -1,116 +1,12 @@
 //! The API over real sockets, as `curl` would use it.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use ignite_control_deploy::InstanceState;
-use ignite_control_server::api::{ApiServer, PublicUrl};
-use ignite_core_model::{Digest, OrganizationId, Secret, TokenId};
-use ignite_store_meta::Token;
-use ignite_store_objects::{Location, Objects, UrlSigner};
+use ignite_core_model::{Digest, InstanceState};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::platform::Platform;
-
-struct Stage {
-    platform: Platform,
-    server: ApiServer,
-    _objects: tempfile::TempDir,
-}
-
-struct Answer {
-    status: u16,
-    body: Value,
-    text: String,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let platform = Platform::new().await;
-        let folder = tempfile::tempdir().unwrap();
-        let (listener, address) = ApiServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let signer = UrlSigner::new(Secret::new([7; 32]), &format!("http://{address}/objects"));
-        let objects =
-            Objects::open(&Location::Folder { root: folder.path().to_owned(), signer: signer.clone() }).unwrap();
-        let url = PublicUrl { scheme: "http".to_owned(), base_domain: "ignite.localhost".to_owned(), port: Some(8080) };
-        let server = ApiServer::start(listener, address, platform.apps.clone(), objects, Some(signer), url);
-        let stage = Self { platform, server, _objects: folder };
-        stage.token("all", "acme", &["*"]).await;
-        stage.token("stranger", "other", &["*"]).await;
-        stage.token("reader", "acme", &["GetApp"]).await;
-        stage.token("admin", "acme", &["*", "admin"]).await;
-        stage
-    }
-
-    async fn token(&self, secret: &str, organization: &str, scopes: &[&str]) {
-        let meta = self.platform.apps.meta();
-        let organization: OrganizationId = organization.parse().unwrap();
-        meta.create_organization(&organization, 1).await.unwrap();
-        let token = Token {
-            id: TokenId::from_parts(1, u128::from(secret.len() as u64) + u128::from(secret.as_bytes()[0])),
-            organization,
-            hash: Token::hash_of(secret),
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            note: String::new(),
-            created_ms: 1,
-            expires_ms: None,
-            revoked_ms: None,
-        };
-        meta.create_token(&token).await.unwrap();
-    }
-
-    async fn call(&self, token: &str, method: &str, request: Value) -> Answer {
-        let path = if method.contains('/') { method.to_owned() } else { format!("ignite.v1.ComputeService/{method}") };
-        let authorization = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-        let body = request.to_string();
-        let head = format!(
-            "POST /{path} HTTP/1.0\r\nhost: api\r\ncontent-type: application/json\r\n{authorization}content-length: {}\r\nconnection: close\r\n\r\n",
-            body.len()
-        );
-        self.send(&head, body.as_bytes()).await
-    }
-
-    async fn send(&self, head: &str, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body).await.unwrap();
-        let mut answer = Vec::new();
-        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-        Answer { status, body: serde_json::from_str(text).unwrap_or_default(), text: text.to_owned() }
-    }
-
-    async fn done(&self, token: &str, method: &str, request: Value) -> Value {
-        let answer = self.call(token, method, request).await;
-        assert_eq!(answer.status, 200, "{method}: {}", answer.text);
-        answer.body
-    }
-
-    async fn code(&self, token: &str, method: &str, request: Value) -> String {
-        let answer = self.call(token, method, request).await;
-        answer.body["code"].as_str().unwrap_or("ok").to_owned()
-    }
-}
+use crate::stage::{Stage, base64};
 
 fn draft(app: &str, bytes: &[u8]) -> Value {
     json!({ "appId": app, "code": { "compile": { "runtime": { "python": {} }, "sourceCode": base64(bytes) } } })
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = three.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(number >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }
 
 /// Every method of the public API, from its definition.

@@ -1,10 +1,9 @@
 //! From draft to route and back, through rows.
 
 use expect_test::expect;
-use ignite_control_deploy::InstanceState;
 use ignite_control_pipeline::{Event, JobState};
 use ignite_control_server::{AppError, Attached, rounds};
-use ignite_core_model::{AppSettings, Fault};
+use ignite_core_model::{AppSettings, Fault, InstanceState};
 
 use crate::platform::{Platform, code, version};
 

@@ -4,4 +4,7 @@
 
 mod api;
 mod apps;
+mod executions;
+mod gateway;
 mod platform;
+mod stage;

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use ignite_control_deploy::{InstanceDetail, InstanceSpec, InstanceState};
 use ignite_control_pipeline::{App, Bounds, Event};
 use ignite_control_server::{AppError, Apps, Attached, COMPILE_JOBS, Clock, CompileJob, FixedClock, rounds};
 use ignite_core_model::{
-    AppSettings, ArtifactKind, CodeSource, CompileSource, Compiled, Digest, FunctionId, InstanceId, JobId,
-    OrganizationId, Runtime, Target, VersionNumber,
+    AppSettings, ArtifactKind, CodeSource, CompileSource, Compiled, Digest, FunctionId, InstanceDetail, InstanceId,
+    InstanceSpec, InstanceState, JobId, OrganizationId, Runtime, Target, VersionNumber,
 };
 use ignite_store_meta::{Instance, Location, Meta, MetaOptions};
 use tempfile::TempDir;
