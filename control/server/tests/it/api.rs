@@ -115,6 +115,38 @@ async fn an_app_goes_from_draft_to_route_over_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_watched_with_the_lines_of_its_compile() {
+    const WATCH: &str = "ignite.v1.DeploymentService/WatchDeployment";
+    let stage = Stage::new().await;
+    let deployed = stage.done("all", "ignite.v1.DeploymentService/Deploy", draft("hello", b"an archive")).await;
+    let (rollout, compile) = (&deployed["rollout"]["id"], deployed["rollout"]["compileId"].as_str().unwrap());
+    let watch = json!({ "appId": "hello", "rolloutId": rollout });
+    let mut messages = stage.begin("all", WATCH, watch.clone()).await;
+    assert_eq!(messages.next().await.unwrap()["rollout"]["step"], "compile");
+    stage.platform.say(&format!("acme/hello/compile/{compile}"), &["one", "two"]).await;
+    let texts = |message: &Value| -> Vec<String> {
+        let lines = message["compileLines"].as_array().into_iter().flatten();
+        lines.map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(texts(&messages.next().await.unwrap()), ["one", "two"]);
+    stage.platform.build(Ok(())).await;
+    stage.platform.converge(InstanceState::Healthy).await;
+    let mut rest = Vec::new();
+    while let Some(message) = messages.next().await {
+        rest.push(message);
+    }
+    let last = &rest[rest.len() - 2];
+    assert_eq!(last["rollout"]["status"], "COMPILE_STATUS_SUCCEEDED");
+    assert_eq!(last["url"], "http://hello-acme.ignite.localhost:8080/");
+    assert!(rest.iter().all(|message| texts(message).is_empty()), "a line was told twice: {rest:?}");
+    // Who comes late gets all of it at once.
+    let all = stage.stream("all", WATCH, watch.clone()).await;
+    assert_eq!((all.len(), texts(&all[0])), (2, vec!["one".to_owned(), "two".to_owned()]));
+    let refused = stage.stream("stranger", WATCH, json!({ "appId": "acme/hello", "rolloutId": rollout })).await;
+    assert_eq!(refused[0]["error"]["code"], "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_field_at_fault_is_named() {
     let stage = Stage::new().await;
     let request =

@@ -98,6 +98,17 @@ impl Platform {
         rounds::report_instances(&self.apps).await.unwrap();
     }
 
+    /// Lines are written to a stream of logs.
+    pub(crate) async fn say(&self, stream: &str, texts: &[&str]) {
+        let line = |text: &&str| ignite_store_meta::Line {
+            at_ms: self.clock.now_ms(),
+            body: serde_json::json!({ "stream": "stdout", "text": text }).to_string(),
+        };
+        let lines: Vec<_> = texts.iter().map(line).collect();
+        let bounds = ignite_store_meta::Bounds { lines_max: 100, bytes_max: 1 << 20 };
+        self.apps.meta().append_log(stream, None, &lines, &bounds, self.clock.now_ms()).await.unwrap();
+    }
+
     pub(crate) async fn acknowledge(&self, sequence: u64) {
         self.apps.meta().acknowledge("gateway", sequence, self.clock.now_ms()).await.unwrap();
         rounds::release_served(&self.apps).await.unwrap();
