@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ignite_core_model::{FunctionId, InstanceId};
+use ignite_core_model::{FunctionId, InstanceId, InstanceSpec};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-
-use crate::InstanceSpec;
 
 /// Runs instances in one way: as processes, as containers, on a cluster.
 ///
@@ -58,7 +56,7 @@ pub struct InstanceLine {
     pub instance_id: String,
     /// The execution it belongs to, where that is known.
     pub execution_id: String,
-    /// `stdout`, `stderr` or `host`.
+    /// `stdout`, `stderr`, `logger` or `host`.
     pub stream: String,
     /// `info`, `warn` and so on.
     pub level: String,

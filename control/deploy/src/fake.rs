@@ -1,19 +1,22 @@
 //! A backend that runs nothing.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ignite_core_model::InstanceId;
+use ignite_core_model::{InstanceId, InstanceSpec};
 
-use crate::{Backend, InstanceSpec, Report, Reports, Said};
+use crate::{Backend, InstanceLine, Report, Reports, Said};
+
+/// Where nothing answers.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// What a fake instance does once it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behaviour {
     /// It is healthy at once.
     Healthy,
-    /// It never becomes healthy.
+    /// It never becomes healthy, and waits to be drained.
     Hangs,
     /// It ends before it is healthy.
     Fails(String),
@@ -55,6 +58,33 @@ impl FakeBackend {
         }
     }
 
+    /// Lets an instance fail its probe, or answer it again.
+    pub fn probe(&self, id: InstanceId, answer: Result<(), String>) {
+        let said = match answer {
+            Ok(()) => Said::Healthy(ADDRESS),
+            Err(reason) => Said::Unhealthy(reason),
+        };
+        self.say(id, said);
+    }
+
+    /// Lets an instance write a line.
+    pub fn write(&self, id: InstanceId, text: &str) {
+        let line = InstanceLine {
+            instance_id: id.to_string(),
+            stream: "stdout".to_owned(),
+            level: "info".to_owned(),
+            text: text.to_owned(),
+            ..InstanceLine::default()
+        };
+        self.say(id, Said::Line(line));
+    }
+
+    fn say(&self, id: InstanceId, said: Said) {
+        if let Some((_, reports)) = self.state().running.get(&id) {
+            say(reports, id, said);
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +95,7 @@ impl Backend for FakeBackend {
         let mut state = self.state();
         state.started += 1;
         match state.behaviour.clone().unwrap_or(Behaviour::Healthy) {
-            Behaviour::Healthy => say(&reports, id, Said::Healthy(SocketAddr::from(([127, 0, 0, 1], 1)))),
+            Behaviour::Healthy => say(&reports, id, Said::Healthy(ADDRESS)),
             Behaviour::Hangs => {}
             Behaviour::Fails(reason) => {
                 say(&reports, id, Said::Ended { failed: Some(reason) });

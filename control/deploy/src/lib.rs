@@ -1,20 +1,16 @@
 //! Brings what runs in line with what should run.
 //!
 //! The control plane writes rows of desired state; an [`Agent`] follows them, lets its [`Backend`] start and end instances,
-//! and reports each instance back. Rows and reports meet in [`InstanceSpec`] (how to start an instance, the `spec` of a
-//! desired row), [`InstanceState`] and [`InstanceDetail`].
+//! and reports each instance back. Rows and reports are in the words of `core/model`: `InstanceSpec`, `InstanceState`,
+//! `InstanceDetail`.
 //!
 //! [`local`] runs each instance as a host process on this machine, from a pool of warm ones where it can; [`fake`] runs
-//! nothing and does what a test says. Both pass one contract suite.
+//! nothing and does what a test says. Both pass one contract suite, `tests/it/contract.rs`.
 
 mod agent;
 mod backend;
 pub mod fake;
 pub mod local;
-mod spec;
-mod state;
 
 pub use agent::{Agent, AgentOptions};
 pub use backend::{Backend, InstanceLine, Report, Reports, Said, logs_stream};
-pub use spec::InstanceSpec;
-pub use state::{InstanceDetail, InstanceState};

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ignite_core_model::{FunctionId, InstanceId, VersionNumber};
+use ignite_core_model::{FunctionId, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber};
 use ignite_store_meta::{Desired, Instance};
 use tokio::time::Instant;
 
-use crate::{InstanceDetail, InstanceSpec, InstanceState, Said};
+use crate::Said;
 
 /// Wait before the second start of a version that failed to start; it doubles.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -43,7 +43,10 @@ struct Wanted {
     generation: u64,
     /// `None` if it cannot be read: nothing can be started then.
     spec: Option<Arc<InstanceSpec>>,
+    /// Instances in a row that did not stay.
     failures: u32,
+    /// All that did not stay.
+    restarts: u32,
     not_before: Option<Instant>,
 }
 
@@ -74,8 +77,14 @@ impl Fleet {
             tracing::error!(app = %key.0, version = %key.1, %error, "a row of desired state cannot be read");
         }
         let spec = spec.ok().map(Arc::new);
-        let wanted =
-            Wanted { instances: row.instances, generation: row.generation, spec, failures: 0, not_before: None };
+        let wanted = Wanted {
+            instances: row.instances,
+            generation: row.generation,
+            spec,
+            failures: 0,
+            restarts: 0,
+            not_before: None,
+        };
         self.wanted.insert(key, wanted);
     }
 
@@ -121,7 +130,7 @@ impl Fleet {
                 continue;
             }
             if let Some(spec) = &wanted.spec {
-                start.extend((0..missing).map(|_| (key.clone(), Arc::clone(spec), wanted.generation, wanted.failures)));
+                start.extend((0..missing).map(|_| (key.clone(), Arc::clone(spec), wanted.generation, wanted.restarts)));
             }
         }
         for (id, order) in leave {
@@ -137,7 +146,7 @@ impl Fleet {
             }
             orders.push(order);
         }
-        for (key, spec, generation, failures) in start {
+        for (key, spec, generation, restarts) in start {
             // What failed before is replaced by this attempt.
             let failed = |unit: &Unit| unit.key == key && unit.state == InstanceState::Failed;
             let old: Vec<InstanceId> = self.units.iter().filter(|(_, unit)| failed(unit)).map(|(id, _)| *id).collect();
@@ -154,7 +163,7 @@ impl Fleet {
                 reason: None,
                 started_ms: now_ms,
                 healthy_since: None,
-                restarts: failures,
+                restarts,
                 max_concurrency: spec.settings.max_concurrency.unwrap_or_default(),
             };
             self.units.insert(id, unit);
@@ -202,6 +211,7 @@ impl Fleet {
                     && !drained
                 {
                     wanted.failures = if steady { 1 } else { wanted.failures.saturating_add(1) };
+                    wanted.restarts = wanted.restarts.saturating_add(1);
                     // One that never came up is told as failed for a moment; one that served is started again at once.
                     let wait = if failed.is_some() { BACKOFF_MIN } else { Duration::ZERO };
                     wanted.not_before = Some(now + backoff(wanted.failures).max(wait));

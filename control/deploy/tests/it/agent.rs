@@ -4,23 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ignite_control_deploy::fake::{Behaviour, FakeBackend};
-use ignite_control_deploy::{Agent, AgentOptions, InstanceDetail, InstanceSpec};
-use ignite_core_model::{
-    AppSettings, ArtifactKind, CodeSource, CompileSource, Compiled, Digest, FunctionId, HostLabel, Runtime, Target,
-    Version, VersionNumber,
-};
-use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions};
+use ignite_control_deploy::{Agent, AgentOptions};
+use ignite_core_model::{AppSettings, Digest, InstanceDetail};
+use ignite_store_meta::Instance;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Longest wait for what must come.
-const SOON: Duration = Duration::from_secs(20);
+use crate::rows::{Rows, SOON, spec};
 
 struct Stage {
-    meta: Meta,
+    rows: Rows,
     backend: FakeBackend,
-    app: FunctionId,
     stop: CancellationToken,
     agent: Option<JoinHandle<()>>,
     _folder: TempDir,
@@ -29,20 +24,16 @@ struct Stage {
 impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let meta = Meta::open(&MetaOptions::new(Location::Sqlite(folder.path().join("ignite.db")))).await.unwrap();
-        let app: FunctionId = "acme/hello".parse().unwrap();
-        meta.create_organization(&app.organization(), 1).await.unwrap();
-        let change = Change { state: "{}".to_owned(), ..Change::default() };
-        meta.commit(&app, &Expected::New(HostLabel::of(&app)), &change, 1).await.unwrap();
+        let rows = Rows::new(folder.path()).await;
         let backend = FakeBackend::default();
-        let mut stage = Self { meta, backend, app, stop: CancellationToken::new(), agent: None, _folder: folder };
+        let mut stage = Self { rows, backend, stop: CancellationToken::new(), agent: None, _folder: folder };
         stage.start_agent();
         stage
     }
 
     fn start_agent(&mut self) {
         let options = AgentOptions { name: "agent".to_owned(), drain_max: SOON };
-        let agent = Agent::new(self.meta.clone(), Arc::new(self.backend.clone()), options);
+        let agent = Agent::new(self.rows.meta.clone(), Arc::new(self.backend.clone()), options);
         self.stop = CancellationToken::new();
         self.agent = Some(tokio::spawn(agent.run(self.stop.clone())));
     }
@@ -57,69 +48,23 @@ impl Stage {
     }
 
     async fn want(&self, number: u32, start: u64, instances: u32) {
-        let spec = serde_json::to_string(&spec(&self.app, number, start)).unwrap();
-        self.write(Change {
-            desired_set: vec![DesiredSet { version: version(number), instances, spec }],
-            ..Change::default()
-        })
-        .await;
+        let spec = spec(Digest::of(b"artifact"), number, start, AppSettings::default());
+        self.rows.want(&spec, instances).await;
     }
 
     async fn want_no_more(&self, number: u32) {
-        self.write(Change { desired_removed: vec![version(number)], ..Change::default() }).await;
+        self.rows.want_no_more(number).await;
     }
 
-    async fn write(&self, change: Change) {
-        let revision = self.meta.load_app(&self.app).await.unwrap().revision;
-        let change = Change { state: "{}".to_owned(), ..change };
-        self.meta.commit(&self.app, &Expected::Revision(revision), &change, 2).await.unwrap();
-    }
-
-    /// Waits until the store shows these states, by version.
     async fn shows(&self, expected: &[(u32, &str)]) -> Vec<Instance> {
-        let mut seen = Vec::new();
-        let shown = tokio::time::timeout(SOON, async {
-            loop {
-                let instances = self.meta.list_instances(&self.app).await.unwrap();
-                seen = instances.iter().map(|one| (one.version.get(), one.state.clone())).collect();
-                seen.sort();
-                if seen.iter().map(|(version, state)| (*version, state.as_str())).eq(expected.iter().copied()) {
-                    return instances;
-                }
-                tokio::task::yield_now().await;
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
-        shown.unwrap_or_else(|_| panic!("the store shows {seen:?}, not {expected:?}"))
+        self.rows.shows(expected).await
     }
-}
 
-fn version(number: u32) -> VersionNumber {
-    VersionNumber::new(number).unwrap()
-}
-
-fn spec(app: &FunctionId, number: u32, start: u64) -> InstanceSpec {
-    let version = Version {
-        number: version(number),
-        created_ms: 1,
-        source: CodeSource::Compile(CompileSource {
-            archive: Digest::of(b"source"),
-            archive_bytes: 6,
-            runtime: None,
-            target: None,
-            artifact_kind: None,
-        }),
-        compiled: Compiled {
-            artifact: Digest::of(b"artifact"),
-            artifact_bytes: 8,
-            runtime: Runtime::Python,
-            target: Target::Native,
-            artifact_kind: ArtifactKind::Packed,
-        },
-        settings: AppSettings::default(),
-    };
-    InstanceSpec::new(app.clone(), &version, start)
+    /// Waits until none of `old` is shown any more.
+    async fn shows_none_of(&self, old: &[Instance]) {
+        let is_old = |one: &Instance| old.iter().any(|was| was.id == one.id);
+        self.rows.until("without the old ones", |shown| !shown.iter().any(is_old)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,13 +90,7 @@ async fn a_version_that_is_started_anew_gets_new_instances() {
     stage.want(1, 1, 1).await;
     let old = stage.shows(&[(1, "healthy")]).await;
     stage.want(1, 2, 1).await;
-    tokio::time::timeout(SOON, async {
-        while stage.meta.list_instances(&stage.app).await.unwrap().iter().any(|one| one.id == old[0].id) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+    stage.shows_none_of(&old).await;
     let new = stage.shows(&[(1, "healthy")]).await;
     assert_ne!(old[0].generation, new[0].generation);
 }
@@ -196,20 +135,7 @@ async fn another_agent_takes_over_and_forgets_what_died() {
     stage.want(1, 1, 2).await;
     let old = stage.shows(&[(1, "healthy"), (1, "healthy")]).await;
     stage.kill_agent().await;
-    tokio::time::timeout(SOON, async {
-        while stage
-            .meta
-            .list_instances(&stage.app)
-            .await
-            .unwrap()
-            .iter()
-            .any(|one| old.iter().any(|was| was.id == one.id))
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+    stage.shows_none_of(&old).await;
     stage.shows(&[(1, "healthy"), (1, "healthy")]).await;
 }
 
