@@ -50,6 +50,7 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
         instance: format!("local-{}", std::process::id()),
         log_format: LogFormat::Text,
         stop_with_stdin: false,
+        own_user: false,
     })
 }
 

@@ -75,6 +75,9 @@ struct Args {
     /// Drain and end when stdin ends, as when the process that started the host is gone
     #[arg(long, env = "IGNITE_STOP_WITH_STDIN")]
     stop_with_stdin: bool,
+    /// Run in a user namespace of its own, so that hosts of one user cannot look into each other; exit code 3 without one
+    #[arg(long, env = "IGNITE_OWN_USER")]
+    own_user: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -175,6 +178,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
             format!("{name}-{}", std::process::id())
         }),
         stop_with_stdin: args.stop_with_stdin,
+        own_user: args.own_user,
         log_format: match args.log_format {
             Format::Json => LogFormat::Json,
             Format::Text => LogFormat::Text,

@@ -46,6 +46,8 @@ pub struct HostConfig {
     /// Whether the end of stdin is a request to stop, like SIGTERM: whoever started the host holds the other end, and so a host
     /// never outlives it, however it ended.
     pub stop_with_stdin: bool,
+    /// Whether it runs in a user namespace of its own, in which other processes of its user cannot look.
+    pub own_user: bool,
 }
 
 /// What a host serves from its start on.

@@ -27,6 +27,7 @@ mod listen;
 mod logs;
 mod metrics;
 mod multi;
+mod own_user;
 mod phases;
 mod request;
 mod respond;

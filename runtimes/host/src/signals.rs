@@ -11,12 +11,21 @@ use crate::host::{Ended, Host, StartError};
 
 /// The host could not be started: the configuration or the artifact is not usable.
 const EXIT_START: u8 = 1;
+/// There is no user namespace to be had. Whoever started it may do without.
+const EXIT_NO_OWN_USER: u8 = 3;
 /// Work was lost: the second signal came, or the drain limit ended (128 + SIGTERM).
 const EXIT_WORK_LOST: u8 = 143;
 
 /// Runs a host until SIGTERM or SIGINT, drains it, and gives the exit code: 0 when everything in flight was answered, 143
 /// when work was lost to a second signal or the drain limit, 1 when it could not be started or can be of no use.
 pub fn run_until_signal(config: HostConfig) -> ExitCode {
+    // First of all: it needs to be the only thread.
+    if config.own_user
+        && let Err(error) = crate::own_user::enter()
+    {
+        failed(&NoOwnUser(error));
+        return ExitCode::from(EXIT_NO_OWN_USER);
+    }
     crate::descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -100,6 +109,10 @@ async fn ended(parent: &mut Option<oneshot::Receiver<()>>) {
 #[derive(Debug, thiserror::Error)]
 #[error("could not start the runtime: {0}")]
 struct StartErrorText(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("this machine has no user namespace for the host: {0}")]
+struct NoOwnUser(std::io::Error);
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     let mut text = format!("error: could not start the host\n  cause: {error}\n");

@@ -40,7 +40,7 @@ pub(crate) fn options(folder: &Path) -> LocalOptions {
             failed_max: 2,
             unhealthy_max: Duration::from_secs(600),
         },
-        confine: Confine::Never,
+        confine: Confine::WherePossible,
         env: handed.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect(),
     }
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod agent_process;
 mod app;
+mod confine;
 mod contract;
 mod local;
 mod local_agent;
