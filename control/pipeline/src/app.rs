@@ -33,6 +33,9 @@ pub struct App {
     pub active: Option<Active>,
     /// The number of the newest version.
     pub last_version: Option<VersionNumber>,
+    /// Code that is run once, to be tried.
+    #[serde(default)]
+    pub trial: Option<Trial>,
     /// How many times a version was started; see [`Effect::Desire`](crate::Effect::Desire).
     pub generation: u64,
     /// Versions that were active until a moment ago, each with the time at which they go at the latest.
@@ -112,6 +115,15 @@ pub struct Active {
     pub since_ms: u64,
 }
 
+/// Code that is run once, to be tried: in an instance of its own, without a number or a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Its start; see [`Effect::Desire`](crate::Effect::Desire).
+    pub generation: u64,
+    /// When it ends at the latest.
+    pub until_ms: u64,
+}
+
 /// A publish or rollback under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
@@ -176,6 +188,7 @@ impl App {
             compiles: BTreeMap::new(),
             rollout: None,
             active: None,
+            trial: None,
             last_version: None,
             generation: 0,
             settling: BTreeMap::new(),
@@ -219,7 +232,8 @@ impl App {
             Life::Deleting { until_ms, .. } => Some(until_ms),
             Life::Alive | Life::Gone => None,
         };
-        compile.chain(start).chain(delete).chain(self.settling.values().copied()).min()
+        let trial = self.trial.as_ref().map(|trial| trial.until_ms);
+        compile.chain(start).chain(delete).chain(trial).chain(self.settling.values().copied()).min()
     }
 
     /// Instances wanted now, of every version that has any.
@@ -231,6 +245,9 @@ impl App {
         }
         if let Some(active) = &self.active {
             desired.insert(active.version, active.instances);
+        }
+        if self.trial.is_some() {
+            desired.insert(VersionNumber::TRIAL, 1);
         }
         desired
     }

@@ -1,6 +1,6 @@
 //! What the shell must do after an event.
 
-use ignite_core_model::{CodeSource, FunctionId, JobId, Version, VersionNumber};
+use ignite_core_model::{AppSettings, CodeSource, Compiled, FunctionId, JobId, Version, VersionNumber};
 
 /// One thing to do. Each is a row that is written or taken away in the event's own transaction; builders, agents and gateways
 /// converge towards the rows, so that none of these is ever lost.
@@ -25,6 +25,15 @@ pub enum Effect {
         /// The instances.
         instances: u32,
         /// Which start of the version this belongs to. Reports carry it back, so that one of an earlier start is known.
+        generation: u64,
+    },
+    /// Want one instance of code that is to be tried, at the place [`VersionNumber::TRIAL`].
+    DesireTrial {
+        /// What to run.
+        compiled: Box<Compiled>,
+        /// With which limits and variables.
+        settings: Box<AppSettings>,
+        /// Which start this is.
         generation: u64,
     },
     /// Want no instances of a version any more: those there are drain and end.

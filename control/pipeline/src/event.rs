@@ -32,6 +32,13 @@ pub enum Event {
     },
     /// End the publish or rollback under way.
     CancelRollout,
+    /// Run this code in an instance of its own, to be tried.
+    Try {
+        /// What to run.
+        compiled: Box<Compiled>,
+        /// With which limits and variables.
+        settings: Box<AppSettings>,
+    },
     /// Remove the app.
     Delete,
 
@@ -54,6 +61,11 @@ pub enum Event {
         alive: u32,
         /// Why an instance could not start, if the last attempt failed for good.
         failure: Option<String>,
+    },
+    /// What was tried is done.
+    Tried {
+        /// Its start, as in [`Effect::DesireTrial`](crate::Effect::DesireTrial).
+        generation: u64,
     },
     /// Every gateway leads requests as the [`Route`](crate::Effect::Route) of this start says.
     Served {
@@ -87,7 +99,8 @@ pub enum CompileOutcome {
 pub struct Bounds {
     /// Longest time from asking for a compile to its end, waiting for a builder included, in milliseconds.
     pub compile_ms_max: u64,
-    /// Longest time from wanting instances to their health, in milliseconds.
+    /// Longest time from wanting instances to their health, in milliseconds. Code that is tried has this, and its own timeout
+    /// twice: to wait for a place, and to run.
     pub start_ms_max: u64,
     /// Longest time the old version's instances go on while gateways take up the new route, in milliseconds.
     pub settle_ms_max: u64,
@@ -118,6 +131,9 @@ pub enum Refusal {
         /// Its id.
         job: JobId,
     },
+    /// Something is being tried.
+    #[error("a test of this app is under way: wait for its end")]
+    Trying,
     /// The version never went live.
     #[error("version {version} never went live ({reason}): choose one that has")]
     NeverLive {
@@ -147,6 +163,7 @@ impl Refusal {
             Self::NoDraft
             | Self::Compiling(_)
             | Self::RollingOut { .. }
+            | Self::Trying
             | Self::AlreadyLive(_)
             | Self::NothingToCancel => Fault::Conflict,
         }

@@ -18,7 +18,9 @@ mod job;
 pub mod scale;
 mod step;
 
-pub use app::{Active, App, CompileRun, Draft, DraftState, Life, RECORDS_MAX, Rollout, RolloutStage, VersionState};
+pub use app::{
+    Active, App, CompileRun, Draft, DraftState, Life, RECORDS_MAX, Rollout, RolloutStage, Trial, VersionState,
+};
 pub use effect::Effect;
 pub use event::{Bounds, CompileOutcome, Event, Refusal};
 pub use job::{JobKind, JobRecord, JobState};

@@ -4,8 +4,11 @@ use ignite_core_model::{AppSettings, CodeSource, Compiled, Failure, JobId, Scali
 
 use crate::{
     Active, App, Bounds, CompileOutcome, CompileRun, Draft, DraftState, Effect, Event, JobKind, JobState, Life,
-    RECORDS_MAX, Refusal, Rollout, RolloutStage,
+    RECORDS_MAX, Refusal, Rollout, RolloutStage, Trial,
 };
+
+/// Longest execution where an app sets none, in seconds: the host's own default.
+const TIMEOUT_SECS_DEFAULT: u32 = 30;
 
 impl App {
     /// Folds one event into the state and returns what the shell must do next.
@@ -20,6 +23,7 @@ impl App {
             event,
             Event::CompileEnded { .. }
                 | Event::Instances { .. }
+                | Event::Tried { .. }
                 | Event::Served { .. }
                 | Event::Scale { .. }
                 | Event::Tick
@@ -37,6 +41,8 @@ impl App {
             Event::Publish { job, compile } => turn.publish(job, compile)?,
             Event::Rollback { job, to } => turn.roll_back(job, &to)?,
             Event::CancelRollout => turn.cancel_rollout()?,
+            Event::Try { compiled, settings } => turn.try_out(compiled, settings)?,
+            Event::Tried { generation } => turn.tried(generation),
             Event::Delete => turn.delete(),
             Event::CompileEnded { job, outcome } => turn.compile_ended(job, outcome),
             Event::Instances { version, generation, healthy, alive, failure } => {
@@ -350,12 +356,40 @@ impl Turn<'_> {
         }
     }
 
+    // What is tried. It shares nothing with what is live but the app's name.
+
+    fn try_out(&mut self, compiled: Box<Compiled>, settings: Box<AppSettings>) -> Result<(), Refusal> {
+        if self.app.trial.is_some() {
+            return Err(Refusal::Trying);
+        }
+        self.app.generation += 1;
+        let generation = self.app.generation;
+        let timeout_ms = u64::from(settings.timeout_secs.unwrap_or(TIMEOUT_SECS_DEFAULT)) * 1000;
+        let until_ms = self.now_ms.saturating_add(self.bounds.start_ms_max).saturating_add(2 * timeout_ms);
+        self.app.trial = Some(Trial { generation, until_ms });
+        self.effects.push(Effect::DesireTrial { compiled, settings, generation });
+        Ok(())
+    }
+
+    fn tried(&mut self, generation: u64) {
+        if self.app.trial.as_ref().is_some_and(|trial| trial.generation == generation) {
+            self.end_trial();
+        }
+    }
+
+    fn end_trial(&mut self) {
+        if self.app.trial.take().is_some() {
+            self.effects.push(Effect::Undesire(VersionNumber::TRIAL));
+        }
+    }
+
     // The end.
 
     fn delete(&mut self) {
         let cancelled = |turn: &Self| JobState::Cancelled(turn.failure(Step::Cancelled, "the app was deleted"));
         let mut draining: std::collections::BTreeSet<VersionNumber> = self.app.desired().into_keys().collect();
         self.end_rollout(cancelled);
+        self.end_trial();
         for job in self.app.compiles.keys().copied().collect::<Vec<_>>() {
             self.drop_compile(job, "the app was deleted");
         }
@@ -398,6 +432,9 @@ impl Turn<'_> {
             let secs = self.bounds.start_ms_max / 1000;
             let reason = format!("{instances} instance(s) were not healthy within {secs} s: see `ignite app logs`");
             self.end_rollout(|turn| JobState::Failed(turn.failure(Step::Start, &reason)));
+        }
+        if self.app.trial.as_ref().is_some_and(|trial| now_ms >= trial.until_ms) {
+            self.end_trial();
         }
         self.release(|until_ms| now_ms >= until_ms);
     }

@@ -112,6 +112,10 @@ impl Apps {
         self.clock.as_ref()
     }
 
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// Makes an app without code.
     ///
     /// # Errors
@@ -216,6 +220,12 @@ impl Apps {
                     };
                     let spec = to_json(&InstanceSpec::new(id.clone(), &row, *generation));
                     change.desired_set.push(DesiredSet { version: *version, instances: *instances, spec });
+                }
+                Effect::DesireTrial { compiled, settings, generation } => {
+                    let (app, version, start) = (id.clone(), VersionNumber::TRIAL, *generation);
+                    let (compiled, settings) = ((**compiled).clone(), (**settings).clone());
+                    let spec = to_json(&InstanceSpec { app, version, start, compiled, settings });
+                    change.desired_set.push(DesiredSet { version, instances: 1, spec });
                 }
                 Effect::Undesire(version) => change.desired_removed.push(*version),
                 Effect::Compile { job, source } => change.jobs.push(NewJob {

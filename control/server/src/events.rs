@@ -1,6 +1,7 @@
 //! What happened to an app, in words for people.
 
 use ignite_control_pipeline::{App, Effect, JobKind, JobState};
+use ignite_core_model::VersionNumber;
 use serde::{Deserialize, Serialize};
 
 /// One line of an app's events. Stored as JSON, so it may only grow.
@@ -70,6 +71,12 @@ pub(crate) fn between(before: Option<&App>, after: &App, effects: &[Effect]) -> 
                     format!("version {version} is to have {instances} instance(s)"),
                     version.get(),
                 ));
+            }
+            Effect::DesireTrial { .. } => {
+                events.push(AppEvent::new("test_started", "code is run once, to be tried".to_owned(), 0));
+            }
+            Effect::Undesire(VersionNumber::TRIAL) => {
+                events.push(AppEvent::new("test_ended", "what was tried is ended".to_owned(), 0));
             }
             Effect::Undesire(version) => {
                 events.push(AppEvent::new(

@@ -6,6 +6,12 @@ pub const PLATFORM_HEADER_PREFIX: &str = "x-ignite-";
 /// The id of the execution. Set by the gateway, echoed by the host.
 pub const EXECUTION_ID_HEADER: &str = "x-ignite-execution-id";
 
+/// The id of the app. Set by the gateway, echoed by the host.
+pub const FUNCTION_ID_HEADER: &str = "x-ignite-function-id";
+
+/// The app's organisation. Set by the gateway, echoed by the host.
+pub const ORGANIZATION_ID_HEADER: &str = "x-ignite-organization-id";
+
 /// The version that answers. Set by the gateway, both ways.
 pub const VERSION_HEADER: &str = "x-ignite-version";
 

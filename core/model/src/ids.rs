@@ -26,6 +26,9 @@ impl VersionNumber {
     /// The first version of an app.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
+    /// The place of code that is run once to be tried, live or not. No version is ever numbered so.
+    pub const TRIAL: Self = Self(NonZeroU32::MAX);
+
     /// The version `number`; 0 is the draft and has none.
     #[must_use]
     pub fn new(number: u32) -> Option<Self> {
@@ -41,7 +44,8 @@ impl VersionNumber {
     /// The version after this one; the last number there is stays.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        let next = Self(self.0.saturating_add(1));
+        if next == Self::TRIAL { self } else { next }
     }
 }
 
@@ -129,6 +133,8 @@ mod tests {
     fn a_version_is_numbered_from_one() {
         assert_eq!("3".parse::<VersionNumber>().unwrap().get(), 3);
         assert_eq!(VersionNumber::FIRST.next().to_string(), "2");
+        let last = VersionNumber::new(u32::MAX - 1).unwrap();
+        assert_eq!(last.next(), last, "a version would stand where code is tried");
         for bad in ["0", "-1", "v1", "", "4294967296"] {
             assert!(bad.parse::<VersionNumber>().is_err(), "{bad}");
         }

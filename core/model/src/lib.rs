@@ -25,7 +25,10 @@ pub use app::{
 pub use compile::{COMPILE_JOBS, CompileJob, LogLine, compile_stream};
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
-pub use headers::{EXECUTION_ID_HEADER, PLATFORM_HEADER_PREFIX, PLATFORM_KEY_HEADER, VERSION_HEADER};
+pub use headers::{
+    EXECUTION_ID_HEADER, FUNCTION_ID_HEADER, ORGANIZATION_ID_HEADER, PLATFORM_HEADER_PREFIX, PLATFORM_KEY_HEADER,
+    VERSION_HEADER,
+};
 pub use hostname::{HostLabel, HostLabelError};
 pub use ids::{IdError, InstanceId, JobId, TokenId, VersionNumber};
 pub use instance::{InstanceDetail, InstanceSpec, InstanceState};

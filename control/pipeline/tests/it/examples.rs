@@ -42,6 +42,8 @@ impl Stage {
             "publish" => Event::Publish { job: job(number(1)), compile: job(number(1) + 100) },
             "rollback" => Event::Rollback { job: job(number(1)), to: Box::new(self.versions[&number(2)].clone()) },
             "cancel" => Event::CancelRollout,
+            "try" => Event::Try { compiled: Box::new(compiled()), settings: Box::default() },
+            "tried" => Event::Tried { generation: u64::from(number(1)) },
             "delete" => Event::Delete,
             "compiled" => Event::CompileEnded { job: job(number(1)), outcome: CompileOutcome::Succeeded(compiled()) },
             "broken" => {
@@ -79,6 +81,8 @@ impl Stage {
             Effect::Route { version, .. } => format!("route v{version}"),
             Effect::Unroute => "no route".to_owned(),
             Effect::Desire { version, instances, .. } => format!("want {instances} of v{version}"),
+            Effect::DesireTrial { .. } => "want 1 to be tried".to_owned(),
+            Effect::Undesire(VersionNumber::TRIAL) => "drain what was tried".to_owned(),
             Effect::Undesire(version) => format!("drain v{version}"),
             Effect::Compile { .. } => "queue compile".to_owned(),
             Effect::CancelCompile(_) => "cancel compile".to_owned(),
@@ -290,5 +294,43 @@ fn nothing_can_be_done_without_code() {
         cancel-compile: refused: nothing is under way that could be cancelled
         delete: forget
     "#]],
+    );
+}
+
+#[test]
+fn what_is_tried_touches_nothing_that_is_live() {
+    check(
+        r"
+            save a
+            publish 1
+            compiled 101
+            healthy 1
+            try
+            try
+            scale 1 2
+            tried 1
+            tried 2
+            tried 2
+            try
+            wait 181
+            try
+            delete
+        ",
+        &expect![[r#"
+            save a: -
+            publish 1: queue compile
+            compiled 101: write v1, want 1 of v1
+            healthy 1: route v1
+            try: want 1 to be tried
+            try: refused: a test of this app is under way: wait for its end
+            scale 1 2: want 2 of v1
+            tried 1: -
+            tried 2: drain what was tried
+            tried 2: -
+            try: want 1 to be tried
+            wait 181: drain what was tried
+            try: want 1 to be tried
+            delete: drain what was tried, no route, drain v1
+        "#]],
     );
 }

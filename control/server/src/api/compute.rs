@@ -1,10 +1,10 @@
 //! `ComputeService`: each method and who carries it out.
 
-use connectrpc::{ConnectError, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
+use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
 use futures_util::StreamExt as _;
 use ignite_core_proto::v1;
 
-use super::{Api, Platform, apps, code, drafts, executions, logs, versions};
+use super::{Api, Platform, apps, code, drafts, executions, logs, trials, versions};
 
 macro_rules! unary {
     ($($name:ident($request:ident) -> $response:ident = $call:path;)*) => {
@@ -33,26 +33,7 @@ macro_rules! streams {
     };
 }
 
-/// Methods of the contract that this release does not serve. They answer `UNIMPLEMENTED` and change nothing.
-macro_rules! not_served {
-    ($($name:ident($request:ident) -> $response:ident;)*) => {
-        $(async fn $name(
-            &self,
-            _: RequestContext,
-            _: ServiceRequest<'_, v1::$request>,
-        ) -> ServiceResult<v1::$response> {
-            Err(not_served())
-        })*
-    };
-}
-
 pub(crate) use {streams, unary};
-
-fn not_served() -> ConnectError {
-    ConnectError::unimplemented(
-        "this release runs no code that is not live: publish it, and roll back if it is not right",
-    )
-}
 
 #[allow(refining_impl_trait, reason = "the services answer with whole messages")]
 impl v1::ComputeService for Api {
@@ -75,6 +56,8 @@ impl v1::ComputeService for Api {
         get_app_version(GetAppVersionRequest) -> GetAppVersionResponse = versions::get;
         get_app_logs(GetAppLogsRequest) -> GetAppLogsResponse = logs::app_logs;
         get_app_events(GetAppEventsRequest) -> GetAppEventsResponse = logs::app_events;
+        test_draft(TestDraftRequest) -> TestDraftResponse = trials::draft;
+        test_app_version(TestAppVersionRequest) -> TestAppVersionResponse = trials::version;
         invoke_async(InvokeAsyncRequest) -> InvokeAsyncResponse = executions::invoke_async;
         get_execution(GetExecutionRequest) -> GetExecutionResponse = executions::get;
         list_executions(ListExecutionsRequest) -> ListExecutionsResponse = executions::list;
@@ -103,11 +86,6 @@ impl v1::ComputeService for Api {
         });
         let stream: ServiceStream<v1::WatchRolloutResponse> = Box::pin(answers);
         Response::ok(stream)
-    }
-
-    not_served! {
-        test_draft(TestDraftRequest) -> TestDraftResponse;
-        test_app_version(TestAppVersionRequest) -> TestAppVersionResponse;
     }
 
     async fn invoke(

@@ -47,6 +47,8 @@ pub(crate) fn execution(error: ExecutionError) -> ConnectError {
         ExecutionError::Store(error) => meta(error),
         ExecutionError::Objects(error) => objects(error),
         ExecutionError::Gateway(error) => from(error.fault(), &error),
+        ExecutionError::Trial(_) => ConnectError::failed_precondition(error.to_string()),
+        ExecutionError::TrialTimedOut(_) => ConnectError::deadline_exceeded(error.to_string()),
         ExecutionError::NotLive(_) => ConnectError::failed_precondition(error.to_string()),
         ExecutionError::QueueFull { .. } => ConnectError::resource_exhausted(error.to_string()),
         ExecutionError::IdTaken(_) => ConnectError::already_exists(error.to_string()),

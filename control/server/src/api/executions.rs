@@ -22,7 +22,7 @@ use crate::executions::{AnswerBody, StoredAnswer, Trouble};
 type Answer<T> = Result<T, ConnectError>;
 
 /// Longest payload of a call whose caller waits, in bytes: what hosts take, too.
-const INVOKE_BYTES_MAX: usize = 6 << 20;
+pub(crate) const INVOKE_BYTES_MAX: usize = 6 << 20;
 
 /// Longest payload of a call that is kept until it is carried out, in bytes.
 const ASYNC_BYTES_MAX: usize = 1 << 20;

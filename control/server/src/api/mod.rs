@@ -16,6 +16,7 @@ mod secrets;
 mod serve;
 mod show;
 mod source;
+mod trials;
 mod uploads;
 mod versions;
 

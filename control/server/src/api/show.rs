@@ -222,7 +222,7 @@ pub(crate) fn instance(instance: &Instance) -> v1::Instance {
     };
     v1::Instance {
         id: instance.id.to_string(),
-        version: instance.version.get(),
+        version: if instance.version == VersionNumber::TRIAL { 0 } else { instance.version.get() },
         state: state.into(),
         reason: detail.reason.unwrap_or_default(),
         started_at_ms: ms(detail.started_ms),

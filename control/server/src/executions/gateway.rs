@@ -1,26 +1,14 @@
 //! The way to apps: HTTP to the gateway, with the app's own hostname and the platform's key.
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use ignite_core_model::{EXECUTION_ID_HEADER, ExecutionId, Fault, FunctionId, HostLabel, PLATFORM_KEY_HEADER, Secret};
-use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Call;
-
-/// Longest time for a connection to the gateway.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+use super::send::{AnswerBody, SendError, send};
 
 /// Where the gateway is, and how it knows this control plane.
 #[derive(Debug, Clone)]
@@ -79,30 +67,21 @@ impl GatewayClient {
         body: Bytes,
     ) -> Result<Response<AnswerBody>, GatewayCallError> {
         let request = self.request(app, id, call, body)?;
-        let connected = tokio::time::timeout(CONNECT_MAX, async {
-            let stream = TcpStream::connect(&self.0.address).await?;
-            stream.set_nodelay(true)?;
-            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)
-        });
-        let (mut sender, connection) = match connected.await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(GatewayCallError::NotDelivered(error.into())),
-            Err(elapsed) => return Err(GatewayCallError::NotDelivered(elapsed.into())),
-        };
-        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-            // Its faults are those of its one request.
-            let _ = connection.await;
-        }));
-        let answer = sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-            Some(_) => GatewayCallError::NotDelivered(error.into_error().into()),
-            None => GatewayCallError::BrokenOff(error.into_error().into()),
+        let answer = send(&self.0.address, request).await.map_err(|error| match error {
+            SendError::NotDelivered(cause) => GatewayCallError::NotDelivered(cause),
+            SendError::BrokenOff(cause) => GatewayCallError::BrokenOff(cause),
         })?;
         // A gateway that knows the key takes the id, and says so.
         let taken = answer.headers().get(EXECUTION_ID_HEADER).and_then(|value| value.to_str().ok());
         if taken != Some(id.to_string().as_str()) {
             return Err(GatewayCallError::Stranger);
         }
-        Ok(answer.map(|inner| AnswerBody { inner, _connection: connection }))
+        Ok(answer)
+    }
+
+    /// The hostname of an app.
+    pub(crate) fn host(&self, app: &FunctionId) -> String {
+        format!("{}.{}", HostLabel::of(app), self.0.base_domain)
     }
 
     fn request(
@@ -118,7 +97,7 @@ impl GatewayClient {
         *request.headers_mut() = call.headers.clone();
         let value =
             |text: String| HeaderValue::try_from(text).map_err(|error| GatewayCallError::NotDelivered(error.into()));
-        let host = value(format!("{}.{}", HostLabel::of(app), self.0.base_domain))?;
+        let host = value(self.host(app))?;
         let mut key = value(self.0.key.reveal().clone())?;
         key.set_sensitive(true);
         let headers = request.headers_mut();
@@ -126,34 +105,5 @@ impl GatewayClient {
         headers.insert(PLATFORM_KEY_HEADER, key);
         headers.insert(EXECUTION_ID_HEADER, value(id.to_string())?);
         Ok(request)
-    }
-}
-
-/// The body of an answer. While it is there, so is its connection.
-pub struct AnswerBody {
-    inner: Incoming,
-    _connection: AbortOnDropHandle<()>,
-}
-
-impl fmt::Debug for AnswerBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AnswerBody").finish()
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

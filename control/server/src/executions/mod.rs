@@ -4,8 +4,8 @@
 //! carried out at least once by whichever control plane holds its lease (`runner.rs`), judged (`outcome.rs`), tried again
 //! where the platform and not the handler was at fault (`retry.rs`), and kept for a while (`sweep.rs`).
 //!
-//! Control runs no user code and does not know where instances are: every call goes through the gateway, which wakes, holds and
-//! balances as it does for everybody.
+//! Control runs no user code, and calls of what is live go through the gateway, which wakes, holds and balances as it does for
+//! everybody. What is only tried has no route (`trial.rs`): it is called where it runs.
 
 mod call;
 mod gateway;
@@ -14,7 +14,9 @@ mod outcome;
 mod payload;
 mod retry;
 mod runner;
+mod send;
 mod sweep;
+mod trial;
 
 use std::time::Duration;
 
@@ -28,10 +30,12 @@ use ignite_store_objects::{Objects, ObjectsError};
 use crate::{AppError, Apps};
 
 pub use call::Call;
-pub use gateway::{AnswerBody, GatewayCallError, GatewayClient, GatewayClientOptions};
+pub use gateway::{GatewayCallError, GatewayClient, GatewayClientOptions};
 pub use limits::ExecutionLimits;
 pub(crate) use outcome::StoredAnswer;
 pub(crate) use retry::Trouble;
+pub use send::AnswerBody;
+pub use trial::{Code, Tried};
 
 /// Longest execution where an app sets none, in seconds: the host's own default.
 const TIMEOUT_SECS_DEFAULT: u32 = 30;
@@ -56,6 +60,12 @@ pub enum ExecutionError {
     /// The id belongs to another execution.
     #[error("`{0}` is the id of another app's execution: choose another")]
     IdTaken(ExecutionId),
+    /// The code did not come to run, or did not end its answer.
+    #[error("the code could not be tried: {0}")]
+    Trial(String),
+    /// It ran longer than it may.
+    #[error("the code was tried for {} s, which is the longest it may run", .0.as_secs())]
+    TrialTimedOut(Duration),
     /// The gateway did not take or answer the call.
     #[error(transparent)]
     Gateway(#[from] GatewayCallError),

@@ -7,7 +7,7 @@ use ignite_control_server::Clock as _;
 use ignite_control_server::executions::ExecutionLimits;
 use serde_json::{Value, json};
 
-use crate::gateway::{FakeGateway, Plan, SOON, client};
+use crate::gateway::{FakeGateway, KEY, Plan, SOON, client};
 use crate::stage::{Stage, base64, until};
 
 /// Bounds for tests: what is tried again is tried at once.
@@ -46,6 +46,7 @@ async fn a_caller_who_waits_gets_the_apps_answer_as_it_comes() {
         (&asked.head.headers["host"], &asked.head.headers["x-own"]),
         (&"hello-acme.ignite.localhost".parse().unwrap(), &"1".parse().unwrap())
     );
+    assert_eq!(asked.head.headers["x-ignite-platform-key"], KEY);
     assert_eq!(asked.body, "tea");
     assert!(!asked.head.headers.contains_key("authorization"), "the API's token is no business of the app");
     assert_eq!(frames.len(), 4, "{frames:?}");

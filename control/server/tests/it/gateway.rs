@@ -1,4 +1,4 @@
-//! A stand-in for the gateway and the app behind it: it answers as it is told, and tells what it was asked.
+//! A stand-in for the gateway and the app behind it, or for an instance: it answers as it is told, and tells what it was asked.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -135,7 +135,6 @@ async fn answer(
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
     let id = head.headers["x-ignite-execution-id"].to_str().unwrap().to_owned();
-    assert_eq!(head.headers["x-ignite-platform-key"], KEY);
     let _ = tell.send(Asked { head, body, over });
     let own = if matches!(plan, Plan::Stranger) { "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned() } else { id.clone() };
     let (status, kind, parts, end) = match plan {

@@ -8,3 +8,4 @@ mod executions;
 mod gateway;
 mod platform;
 mod stage;
+mod trials;

@@ -67,6 +67,10 @@ impl Platform {
 
     /// An agent brings what runs in line with what should run.
     pub(crate) async fn converge(&self, state: InstanceState) {
+        self.converge_at(state, "127.0.0.1:1").await;
+    }
+
+    pub(crate) async fn converge_at(&self, state: InstanceState, address: &str) {
         let meta = self.apps.meta();
         let desired = meta.list_desired(&self.app).await.unwrap();
         let running = meta.list_instances(&self.app).await.unwrap();
@@ -82,7 +86,7 @@ impl Platform {
                     version: row.version,
                     generation: row.generation,
                     state: state.as_str().to_owned(),
-                    address: Some("127.0.0.1:1".to_owned()),
+                    address: Some(address.to_owned()),
                     detail: serde_json::to_string(&InstanceDetail {
                         reason: Some("exit status 1".to_owned()),
                         ..InstanceDetail::default()
@@ -98,11 +102,21 @@ impl Platform {
         rounds::report_instances(&self.apps).await.unwrap();
     }
 
+    /// Instances of what is being tried.
+    pub(crate) async fn trials(&self) -> Vec<InstanceId> {
+        let instances = self.apps.meta().list_instances(&self.app).await.unwrap();
+        instances.iter().filter(|one| one.version == VersionNumber::TRIAL).map(|one| one.id).collect()
+    }
+
     /// Lines are written to a stream of logs.
     pub(crate) async fn say(&self, stream: &str, texts: &[&str]) {
+        self.say_as(stream, "", texts).await;
+    }
+
+    pub(crate) async fn say_as(&self, stream: &str, instance: &str, texts: &[&str]) {
         let line = |text: &&str| ignite_store_meta::Line {
             at_ms: self.clock.now_ms(),
-            body: serde_json::json!({ "stream": "stdout", "text": text }).to_string(),
+            body: serde_json::json!({ "stream": "stdout", "instance_id": instance, "text": text }).to_string(),
         };
         let lines: Vec<_> = texts.iter().map(line).collect();
         let bounds = ignite_store_meta::Bounds { lines_max: 100, bytes_max: 1 << 20 };
@@ -152,7 +166,7 @@ pub(crate) fn code(source: &str) -> CodeSource {
     })
 }
 
-fn compiled(source: &CodeSource) -> Compiled {
+pub(crate) fn compiled(source: &CodeSource) -> Compiled {
     let CodeSource::Compile(source) = source else { panic!("another kind of source") };
     Compiled {
         artifact: Digest::of(source.archive.as_bytes()),

@@ -131,7 +131,7 @@ impl Stage {
         Answer { status, body: serde_json::from_str(text).unwrap_or_default(), text: text.to_owned() }
     }
 
-    async fn open(&self, head: &str, body: &[u8]) -> TcpStream {
+    pub(crate) async fn open(&self, head: &str, body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();

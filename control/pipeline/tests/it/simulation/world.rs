@@ -164,7 +164,8 @@ impl World {
             }
             self.fold(Event::Tick);
             let app = self.load();
-            let rests = app.rollout.is_none() && app.compiles.is_empty() && app.settling.is_empty();
+            let idle = app.trial.is_none() && app.compiles.is_empty() && app.settling.is_empty();
+            let rests = app.rollout.is_none() && idle;
             if rests && round > 5 && !matches!(app.life, Life::Deleting { .. }) {
                 break;
             }
@@ -196,7 +197,9 @@ impl World {
                 scaling: Scaling { max_replicas: 3, reserved: self.random.below(2) as u32, idle_secs: 10 },
                 ..AppSettings::default()
             })),
-            93..99 => match self.route {
+            93..95 => Event::Try { compiled: Box::new(compiled(&source(1))), settings: Box::default() },
+            95..97 => Event::Tried { generation: self.load().trial.map_or(1, |trial| trial.generation) },
+            97..99 => match self.route {
                 Some((version, _)) => Event::Scale { version, instances: self.random.below(5) as u32 },
                 None => Event::Tick,
             },
@@ -273,6 +276,15 @@ impl World {
                     self.desired.insert(version, (instances, generation));
                     let starts = !self.random.chance(20);
                     let fleet = Fleet { version, wanted: 0, alive: 0, healthy: 0, healthy_peak: 0, starts };
+                    self.fleets.entry(generation).or_insert(fleet);
+                }
+                Effect::DesireTrial { generation, .. } => {
+                    assert!(
+                        self.desired.insert(VersionNumber::TRIAL, (1, generation)).is_none(),
+                        "two are tried at once"
+                    );
+                    let version = VersionNumber::TRIAL;
+                    let fleet = Fleet { version, wanted: 0, alive: 0, healthy: 0, healthy_peak: 0, starts: true };
                     self.fleets.entry(generation).or_insert(fleet);
                 }
                 Effect::Undesire(version) => {
