@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::commit::RECORD_BYTES_MAX;
-use crate::sql::{Cells, bounded, int};
+use crate::sql::{Backend, Cells, bounded, int};
 use crate::{Meta, MetaError, Topic};
 
 /// A job to queue.
@@ -307,6 +307,14 @@ impl Meta {
         .await?;
         rows.iter().map(|row| Cells(row).parse("id")).collect()
     }
+}
+
+/// Whether this attempt has the job; nobody else gets it before the transaction ends.
+pub(crate) async fn hold(tx: &mut AnyConnection, backend: Backend, id: JobId, attempt: u32) -> Result<bool, MetaError> {
+    let statement =
+        format!("SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND state = 'leased'{}", backend.for_update());
+    let row = sqlx::query(AssertSqlSafe(statement)).bind(id.to_string()).bind(i64::from(attempt));
+    Ok(row.fetch_optional(tx).await?.is_some())
 }
 
 pub(crate) async fn insert(tx: &mut AnyConnection, job: &NewJob, now_ms: u64) -> Result<(), MetaError> {

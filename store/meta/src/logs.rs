@@ -1,9 +1,10 @@
 //! Log streams: lines numbered from 1 without a gap, bounded each, to be read from any number on.
 
+use ignite_core_model::JobId;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::sql::{Backend, Cells, bounded, groups, int, places};
-use crate::{Meta, MetaError, Topic};
+use crate::{Meta, MetaError, Topic, jobs};
 
 /// Longest line, in bytes.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
@@ -78,6 +79,31 @@ impl Meta {
         tx.commit().await?;
         self.raise(&Topic::Log(stream.to_owned()));
         Ok(next)
+    }
+
+    /// Appends lines that a job's worker has said, as [`Meta::append_log`] does with `first`, if this attempt still has the
+    /// job: one that was taken over cannot write between the lines of the one that took it. `None`: it has not, and nothing
+    /// was written.
+    ///
+    /// # Errors
+    /// Those of [`Meta::append_log`].
+    pub async fn append_job_log(
+        &self,
+        (job, attempt): (JobId, u32),
+        stream: &str,
+        first: u64,
+        lines: &[Line],
+        bounds: &Bounds,
+        now_ms: u64,
+    ) -> Result<Option<u64>, MetaError> {
+        let mut tx = self.begin().await?;
+        if !jobs::hold(&mut tx, self.0.backend, job, attempt).await? {
+            return Ok(None);
+        }
+        let next = append_in(&mut tx, self.0.backend, stream, Some(first), lines, bounds, now_ms).await?;
+        tx.commit().await?;
+        self.raise(&Topic::Log(stream.to_owned()));
+        Ok(Some(next))
     }
 
     /// Lines of a stream whose number is `from` or more, at most `limit`, in order. What was trimmed is not there, and

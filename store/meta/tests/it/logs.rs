@@ -3,7 +3,7 @@ use std::time::Duration;
 use ignite_core_model::Fault;
 use ignite_store_meta::{Bounds, Line, Meta, MetaError, Topic};
 
-use crate::support::NOW;
+use crate::support::{NOW, job, job_id};
 
 const WIDE: Bounds = Bounds { lines_max: 1_000_000, bytes_max: 1 << 30 };
 
@@ -88,4 +88,22 @@ pub(crate) async fn appenders_at_once_leave_no_gap(meta: &Meta) {
     }
     let sequences: Vec<u64> = bodies(meta, "s", 0).await.into_iter().map(|line| line.0).collect();
     assert_eq!(sequences, (1..=200).collect::<Vec<_>>());
+}
+
+pub(crate) async fn only_who_has_a_job_appends_for_it(meta: &Meta) {
+    meta.insert_job(&job(1, "compile"), NOW).await.unwrap();
+    let append = async |attempt, first, texts: &[&str]| {
+        meta.append_job_log((job_id(1), attempt), "s", first, &lines(texts), &WIDE, NOW).await.unwrap()
+    };
+    assert_eq!(append(0, 1, &["early"]).await, None, "nobody has it");
+    meta.lease_job("compile", "b1", NOW, NOW + 10).await.unwrap().unwrap();
+    assert_eq!(append(1, 1, &["a", "b"]).await, Some(3));
+    assert_eq!(append(1, 1, &["a", "b"]).await, Some(3), "sent again");
+    // Late, and nobody has taken it.
+    meta.lease_job("compile", "b2", NOW + 10, NOW + 20).await.unwrap().unwrap();
+    assert_eq!(append(1, 3, &["late"]).await, None);
+    assert_eq!(append(2, 3, &["c"]).await, Some(4));
+    meta.finish_job(job_id(1), 2, true, "{}", NOW + 11).await.unwrap().unwrap();
+    assert_eq!(append(2, 4, &["after"]).await, None);
+    assert_eq!(bodies(meta, "s", 1).await, [(1, "\"a\"".into()), (2, "\"b\"".into()), (3, "\"c\"".into())]);
 }

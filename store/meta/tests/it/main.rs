@@ -53,7 +53,7 @@ contract! {
     outbox: effects_are_leased_in_order_and_done_once, an_effect_put_off_comes_back_with_its_error,
         two_carriers_never_hold_one_effect;
     logs: lines_have_no_gap, a_batch_sent_twice_is_stored_once, a_stream_is_trimmed, streams_are_listed_and_swept,
-        appenders_at_once_leave_no_gap;
+        appenders_at_once_leave_no_gap, only_who_has_a_job_appends_for_it;
     executions: an_accepted_execution_is_carried_out, an_execution_is_put_off_and_leased_again, a_cancelled_execution_stays_so,
         executions_are_listed_and_counted, ended_executions_are_swept, two_leasers_never_hold_one_execution,
         an_app_with_a_long_queue_does_not_stand_in_the_way, an_execution_is_found_by_its_id_alone,
