@@ -17,7 +17,7 @@ use ignite_core_model::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use bounds::{Bound, CacheLimits};
-pub(crate) use fresh::Fresh;
+pub(crate) use fresh::{Fresh, write_whole};
 
 use crate::digest;
 use crate::error::CompileError;
@@ -77,7 +77,13 @@ impl Cache {
 
     /// Removes, once for each builder, what compiles that were killed left half made.
     pub(crate) fn sweep(&self) {
-        self.swept.call_once(|| fresh::sweep(&self.root.join(FRESH)));
+        self.swept.call_once(|| {
+            fresh::sweep(&self.root.join(FRESH));
+            fresh::sweep_parts(&self.root);
+            for kind in [kind::WORK, kind::RUST, kind::DEPENDENCIES, kind::PYTHON, kind::DOWNLOADS] {
+                self.entries(kind).iter().for_each(|entry| fresh::sweep_parts(entry));
+            }
+        });
     }
 
     /// A private folder for what is being made.

@@ -28,8 +28,9 @@ use crate::sandbox::{SandboxOptions, Sandboxes};
 use crate::scan::{SourceLimits, manifest_text, scan};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::source::{Unpacked, is_archive};
+use crate::source::{Unpacked, is_archive, sweep_unpacked};
 use crate::tools::{FoundTool, ToolError, Tools};
+use crate::workspace::Workspace;
 
 /// Reads an environment variable. The builder reads no other environment.
 pub type Env = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -105,6 +106,23 @@ impl Builder {
         self.sandboxes.look()
     }
 
+    /// Removes what compiles that were killed have left: what was half made in the cache, unpacked sources, control groups.
+    /// What others are at work on stays. A compile does so by itself, once for each builder; whoever takes over from one that
+    /// was killed need not wait for that.
+    pub fn sweep(&self) {
+        self.cache.sweep();
+        sweep_unpacked(&self.cache);
+        ignite_compiler_sandbox::sweep();
+    }
+
+    /// A private folder in the cache, on the same disk.
+    ///
+    /// # Errors
+    /// When the cache cannot be used.
+    pub fn workspace(&self) -> Result<Workspace, CompileError> {
+        self.cache.fresh().map(Workspace::from)
+    }
+
     /// Compiles a folder to an artifact. This blocks; `events` is called from this thread.
     ///
     /// Nothing is written but the cache and `request.out`, which is replaced in one step and only when all went well.
@@ -168,8 +186,10 @@ impl Builder {
         add_included(&mut payload, &settings.patterns, &source.root, &tree, plan.runtime);
         let _said = self.attest(&plan, request.quick, &tree, &tools, &mut payload)?;
         let head = head(&plan, settings, &tools, &mut payload);
-        let (fresh, written) = pack(&self.cache, head, &payload.files, request.compression)?;
+        let wait = session.wait();
+        let (fresh, written) = pack(&self.cache, head, &payload.files, request.compression, &wait)?;
         drop(payload);
+        wait.check()?;
         let stored = Stored { digest: written.digest, bytes: written.bytes, manifest: written.manifest };
         let kept = self.cache.store_artifact(key, fresh, &stored)?;
         self.cache.deliver(&kept, stored.digest, &request.out).map_err(|error| {

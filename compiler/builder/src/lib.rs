@@ -23,11 +23,12 @@ mod settings;
 mod source;
 mod stage;
 mod tools;
+mod workspace;
 
 pub use cache::{Bound, CacheLimits};
 pub use compile::{Builder, BuilderConfig, Env, Inspected};
 pub use error::CompileError;
-pub use ignite_compiler_sandbox::{Cancel, Features, Missing, StepLimits, Stream};
+pub use ignite_compiler_sandbox::{Bound as StepBound, Cancel, Features, Missing, StepLimits, Stream};
 pub use ignite_core_source::{ArchiveLimits, Packed, ReadSource};
 pub use origin::{Origin, Part, Whence};
 pub use request::{CompileEvent, CompileRequest, Compiled, TENANT_LOCAL};
@@ -35,3 +36,4 @@ pub use sandbox::SandboxOptions;
 pub use scan::SourceLimits;
 pub use source::{PackSourceError, UnpackError, pack_source, unpack_source};
 pub use tools::{FoundTool, ToolError};
+pub use workspace::Workspace;

@@ -1,22 +1,23 @@
 //! From the files of a payload to an artifact in the cache.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Read, Write};
 
 use ignite_core_artifact::{
     Compression, MODE_FILE, MODE_PROGRAM, ManifestHead, PayloadFile, WriteError, Written, write,
 };
 
-use crate::cache::{ARTIFACT, Cache, Fresh};
+use crate::cache::{ARTIFACT, Cache, Fresh, Wait};
 use crate::error::CompileError;
 use crate::language::PackedFile;
 
-/// Writes an artifact to a file of the cache that nobody knows yet.
+/// Writes an artifact to a file of the cache that nobody knows yet. Nothing is left of it when the wait ends before.
 pub(crate) fn pack(
     cache: &Cache,
     head: ManifestHead,
     files: &[PackedFile],
     compression: Compression,
+    wait: &Wait<'_>,
 ) -> Result<(Fresh, Written), CompileError> {
     let fresh = cache.fresh()?;
     let path = fresh.path().join(ARTIFACT);
@@ -24,14 +25,48 @@ pub(crate) fn pack(
     let file = File::create(&path).map_err(failed)?;
     let payload = files.iter().map(|file| {
         let mode = if file.executable { MODE_PROGRAM } else { MODE_FILE };
-        PayloadFile::new(file.path.clone(), mode, || Ok(Box::new(File::open(&file.content)?)))
+        PayloadFile::new(file.path.clone(), mode, || {
+            Ok(Box::new(Stoppable { inner: File::open(&file.content)?, wait }))
+        })
     });
-    let mut out = BufWriter::new(file);
-    let written = write(head, payload.collect(), compression, &mut out).map_err(|error| match error {
-        WriteError::Output(cause) => failed(cause),
-        error => CompileError::Pack(Box::new(error)),
-    })?;
+    let mut out = Stoppable { inner: BufWriter::new(file), wait };
+    let written =
+        write(head, payload.collect(), compression, &mut out).map_err(|error| match (wait.check(), error) {
+            (Err(stopped), _) => stopped,
+            (Ok(()), WriteError::Output(cause)) => failed(cause),
+            (Ok(()), error) => CompileError::Pack(Box::new(error)),
+        })?;
     out.flush().map_err(failed)?;
     drop(out);
     Ok((fresh, written))
+}
+
+/// Bytes on their way for as long as the compile is to go on.
+struct Stoppable<'a, T> {
+    inner: T,
+    wait: &'a Wait<'a>,
+}
+
+impl<T> Stoppable<'_, T> {
+    fn check(&self) -> io::Result<()> {
+        self.wait.check().map_err(|_| io::Error::other("it was stopped"))
+    }
+}
+
+impl<T: Read> Read for Stoppable<'_, T> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.read(into)
+    }
+}
+
+impl<T: Write> Write for Stoppable<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }

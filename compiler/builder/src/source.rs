@@ -12,4 +12,4 @@ mod unpack;
 pub use pack::{PackSourceError, pack_source};
 pub use unpack::{UnpackError, unpack_source};
 
-pub(crate) use opened::{Unpacked, is_archive};
+pub(crate) use opened::{Unpacked, is_archive, sweep as sweep_unpacked};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ignite_compiler_sandbox::{Cancel, Place, Step, StepLimits, Stream, run};
 use ignite_core_model::toolchain::{Pins, Probe, Tool, Version, candidates, parse_version, probe};
 
+pub(crate) use crate::cache::write_whole;
 use crate::compile::Env;
 
 /// A tool that can be used.
@@ -230,13 +231,3 @@ fn one_stamp(path: &Path) -> Option<String> {
     Some(format!("{}.{}:{}:{};", metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
 }
 
-/// Replaces a file in one step.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}

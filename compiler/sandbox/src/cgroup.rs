@@ -59,12 +59,12 @@ impl Group {
             if place.unified {
                 let _ = fs::write(place.folder.join("memory.oom.group"), "1");
             }
-            set || remove(place)
+            set || remove(&place.folder)
         });
         // In one hierarchy it is the same folder.
         group.processes = made(places.processes.as_ref(), &name).filter(|place| {
             let set = fs::write(place.folder.join("pids.max"), processes_max.to_string()).is_ok();
-            set || remove(place)
+            set || remove(&place.folder)
         });
         group
     }
@@ -112,7 +112,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for place in self.places() {
-            remove(place);
+            remove(&place.folder);
         }
     }
 }
@@ -129,9 +129,9 @@ fn made(place: Option<&Place>, name: &str) -> Option<Place> {
 }
 
 /// Answers false, for the use above.
-fn remove(place: &Place) -> bool {
+fn remove(folder: &Path) -> bool {
     for _ in 0..REMOVE_TRIES_MAX {
-        match fs::remove_dir(&place.folder) {
+        match fs::remove_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(1)),
             _ => break,
         }
@@ -147,6 +147,14 @@ fn own_name() -> String {
 fn started(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(')').next()?.split_whitespace().nth(19).map(str::to_owned)
+}
+
+/// Removes the groups that killed compilers have left.
+pub fn sweep_all() {
+    let places = places();
+    for place in [&places.memory, &places.processes].into_iter().flatten() {
+        sweep(&place.folder);
+    }
 }
 
 /// Where groups can be made; looked for once. What a killed compiler left there is removed.
@@ -177,8 +185,9 @@ fn sweep(folder: &Path) {
         let mut parts = rest.split('-');
         let (Some(pid), Some(start)) = (parts.next(), parts.next()) else { continue };
         if started(pid).as_deref() != Some(start) {
-            // Only an empty one can be removed.
-            let _ = fs::remove_dir(entry.path());
+            // Its processes die with their compiler, which may have been a moment ago; where the kernel can, it is told again.
+            let _ = fs::write(entry.path().join("cgroup.kill"), "1");
+            remove(&entry.path());
         }
     }
 }

@@ -24,6 +24,7 @@ mod step;
 mod sys;
 mod watch;
 
+pub use cgroup::sweep_all as sweep;
 pub use features::{Features, Missing};
 pub use lines::clean;
 pub use run::run;

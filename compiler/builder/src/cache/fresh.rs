@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const LOCK_SUFFIX: &str = ".lock";
 /// How temporary files outside of the cache begin. Nothing else there is ever swept.
 pub(super) const OUTSIDE_PREFIX: &str = ".ignite-";
+/// How the files begin that are about to replace another one in the cache.
+const PART_PREFIX: &str = ".ignite-part-";
 /// Longest path that is noted in a lock file, in bytes.
 const NOTE_BYTES_MAX: u64 = 8 * 1024;
 
@@ -114,6 +116,34 @@ pub(super) fn sweep(root: &Path) {
     }
 }
 
+/// Replaces a file in one step. What a killed process leaves of that beside it is removed by [`sweep_parts`].
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    loop {
+        let mut file = tempfile::Builder::new().prefix(PART_PREFIX).tempfile_in(folder)?;
+        // As with a fresh folder: it is locked for as long as its maker lives.
+        if file.as_file().try_lock().is_err() || !is_at(file.as_file(), file.path()) {
+            continue;
+        }
+        file.write_all(content)?;
+        return file.persist(path).map(drop).map_err(|error| error.error);
+    }
+}
+
+/// Removes from a folder what dead makers were about to put there in one step.
+pub(super) fn sweep_parts(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PART_PREFIX) {
+            continue;
+        }
+        let Ok(part) = File::open(entry.path()) else { continue };
+        if part.try_lock().is_ok() && is_at(&part, &entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The file outside of the cache that a maker noted. Only one with our own prefix counts.
 fn noted(lock: &File) -> Option<PathBuf> {
     use std::io::Read as _;
@@ -161,6 +191,23 @@ mod tests {
         assert!(alive.path().is_dir());
         drop(alive);
         assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_about_to_replace_a_file_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, own) = (dir.path().join("list"), dir.path().join(".other"));
+        fs::write(&own, "x").unwrap();
+        write_whole(&file, b"one").unwrap();
+        write_whole(&file, b"two").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        let alive = dir.path().join(format!("{PART_PREFIX}alive"));
+        let lock = File::create(&alive).unwrap();
+        lock.lock().unwrap();
+        fs::write(dir.path().join(format!("{PART_PREFIX}dead")), "half").unwrap();
+        sweep_parts(dir.path());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        assert!(alive.exists() && own.exists() && file.exists());
     }
 
     #[test]

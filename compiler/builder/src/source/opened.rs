@@ -102,7 +102,7 @@ fn lone_folder(root: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// Removes what was unpacked by a process that was killed.
-fn sweep(cache: &Cache) {
+pub(crate) fn sweep(cache: &Cache) {
     for entry in fs::read_dir(cache.path(KIND)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if let Ok(_lock) = cache.lock(&format!("{KIND}-{}", name.to_string_lossy()), Holding::Alone, &Wait::none()) {

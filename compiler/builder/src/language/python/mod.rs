@@ -188,14 +188,13 @@ fn install(
 ) -> Result<(), CompileError> {
     let (uv, uv_reads) = context.finder.program(context.tool(Tool::Uv)?);
     let (python, python_reads) = context.finder.program(context.tool(Tool::Python)?);
-    let fresh = folder.join("fresh");
     let failed = |cause| CompileError::Cache { path: folder.to_owned(), cause };
-    for old in [&fresh, done] {
-        if old.exists() {
-            fs::remove_dir_all(old).map_err(failed)?;
-        }
+    if done.exists() {
+        fs::remove_dir_all(done).map_err(failed)?;
     }
-    made(fresh.clone())?;
+    // Where it is made, so that nothing of it stays when it is not made to its end.
+    let place = context.cache.fresh()?;
+    let (folder, fresh) = (place.path(), made(place.path().join(VENDOR))?);
     let command = |args: &[&str]| {
         // Only wheels are installed, so that no code of a package is run although there is a network.
         let run = context.fetching(Run::new(Phase::Fetch, &uv, app)).args(args.iter().copied());
