@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ignite_core_model::{FunctionId, InstanceId, InstanceSpec};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+pub use ignite_core_model::LogLine as InstanceLine;
 
 /// Runs instances in one way: as processes, as containers, on a cluster.
 ///
@@ -46,22 +47,6 @@ pub enum Said {
         /// For the author.
         failed: Option<String>,
     },
-}
-
-/// A line of an instance, as it is kept. Stored as JSON, so it may only grow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InstanceLine {
-    /// The instance that wrote it.
-    pub instance_id: String,
-    /// The execution it belongs to, where that is known.
-    pub execution_id: String,
-    /// `stdout`, `stderr`, `logger` or `host`.
-    pub stream: String,
-    /// `info`, `warn` and so on.
-    pub level: String,
-    /// The line.
-    pub text: String,
 }
 
 /// The log stream that the lines of an app's instances are appended to.

@@ -4,31 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ignite_control_pipeline::{App, Bounds, Effect, Event, Refusal};
-use ignite_core_model::{
-    AppSettings, CodeSource, Fault, FunctionId, HostLabel, InstanceSpec, JobId, Version, VersionNumber,
-};
+use ignite_core_model::{AppSettings, Fault, FunctionId, HostLabel, InstanceSpec, JobId, Version, VersionNumber};
 use ignite_store_meta::{Change, DesiredSet, Expected, Line, Meta, MetaError, NewJob, VersionRow};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{Clock, events};
 
-/// The queue that compiles wait in.
-pub const COMPILE_JOBS: &str = "compile";
+pub use ignite_core_model::{COMPILE_JOBS, CompileJob};
 
 /// How often a compile may be handed to a builder before it ends as lost.
 const COMPILE_ATTEMPTS_MAX: u32 = 3;
 
 /// How often an event is folded anew because the app changed meanwhile.
 const RACES_MAX: u32 = 16;
-
-/// What a builder is to do: the payload of a job in [`COMPILE_JOBS`]. Stored as JSON, so it may only grow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompileJob {
-    /// The app, for the log and the cache's tenant.
-    pub app: FunctionId,
-    /// What to compile.
-    pub source: CodeSource,
-}
 
 /// Why an app could not be changed or read.
 #[derive(Debug, thiserror::Error)]

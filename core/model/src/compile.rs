@@ -30,7 +30,7 @@ pub struct LogLine {
     pub instance_id: String,
     /// The execution it belongs to, where that is known.
     pub execution_id: String,
-    /// `stdout`, `stderr` or `host`: what was started said it, or who started it.
+    /// `stdout`, `stderr`, `logger` or `host`: what was started said it, or who started it.
     pub stream: String,
     /// `info`, `warn` and so on.
     pub level: String,

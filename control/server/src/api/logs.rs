@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use connectrpc::{ConnectError, ServiceStream};
 use futures_util::stream::unfold;
-use ignite_control_deploy::{InstanceLine, logs_stream};
+use ignite_control_deploy::logs_stream;
 use ignite_control_pipeline::JobState;
-use ignite_core_model::{FunctionId, JobId};
+use ignite_core_model::{FunctionId, LogLine};
 use ignite_core_proto::v1;
 use ignite_store_meta::{StoredLine, Topic, events_stream};
+
+pub use ignite_core_model::compile_stream;
 
 use super::drafts::{compile_end, compile_of};
 use super::{Caller, Platform, apps, errors, show};
@@ -26,14 +28,8 @@ const LINES: (u32, u32) = (1_000, 10_000);
 /// Longest time between two looks, when no signal comes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The log stream of a compile, to which its builder appends lines as [`InstanceLine`].
-#[must_use]
-pub fn compile_stream(app: &FunctionId, job: JobId) -> String {
-    format!("{app}/compile/{job}")
-}
-
 pub(crate) fn line(stored: &StoredLine) -> v1::LogLine {
-    let line: InstanceLine = serde_json::from_str(&stored.body).unwrap_or_default();
+    let line: LogLine = serde_json::from_str(&stored.body).unwrap_or_default();
     v1::LogLine {
         sequence: stored.sequence,
         timestamp_ms: show::ms(stored.at_ms),
