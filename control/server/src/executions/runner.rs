@@ -47,7 +47,14 @@ struct Running {
 impl Executions {
     /// Carries executions out until `stop`, as `owner`, and deletes those that were kept for long enough. When it is told to
     /// stop, those that run may end within their time; the rest go back into the queue.
+    ///
+    /// `owner` is a name that stays the same when this is started anew, and that no other has: what its former life had
+    /// under way is begun again at once. Anybody else takes it over when its lease ends.
     pub async fn run(self, owner: String, stop: CancellationToken) {
+        if let Err(error) = self.apps.meta().release_executions(&owner, self.apps.clock().now_ms()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "executions of a former life wait for the end of their leases");
+        }
         let mut signal = self.apps.meta().subscribe(Topic::Executions);
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut running: HashMap<Id, Running> = HashMap::new();
@@ -137,6 +144,13 @@ impl Executions {
         let attempt = Attempt { created_ms: execution.created_ms, number: execution.attempt, lost: before.lost };
         let now_ms = self.apps.clock().now_ms();
         let next = next(&self.limits, attempt, found, now_ms, f64::from(rand::random::<u16>()) / f64::from(u16::MAX));
+        let (outcome, reason) = match &next {
+            Next::Again { trouble, .. } => ("again", trouble.reason.as_str()),
+            Next::End(Found::End { status, reason, .. }) => (status.as_str(), reason.as_deref().unwrap_or_default()),
+            Next::End(_) => ("none", ""),
+        };
+        let (id, app) = (execution.id, &execution.app);
+        tracing::info!(target: "executions", %id, %app, attempt = execution.attempt, outcome, reason);
         self.write(&whole, next, before.lost).await;
     }
 

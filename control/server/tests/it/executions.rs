@@ -244,12 +244,22 @@ async fn another_control_plane_goes_on_where_one_was_killed() {
     let mut stage = stage.killed(gateway.client(), limits()).await;
     tokio::time::timeout(SOON, asked.over.cancelled()).await.expect("its connections went with it");
     stage.done("all", "InvokeAsync", json!({ "appId": "hello", "idempotencyId": waiting })).await;
-    stage.run();
+    stage.run_as("another");
     assert_eq!(brief(&stage.ended(waiting).await), "SUCCEEDED 200 after 1: ");
     let read = stage.done("all", "GetExecution", json!({ "executionId": running })).await;
     assert_eq!(read["execution"]["status"], "EXECUTION_STATUS_RUNNING", "its lease is not over");
     stage.platform.clock.pass(u64::try_from(limits().lease.as_millis()).unwrap());
     assert_eq!(brief(&stage.ended(&running).await), "SUCCEEDED 200 after 2: ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_killed_goes_on_at_once_when_it_is_back() {
+    let (stage, mut gateway) = stage(vec![Plan::Hang(vec![]), ok()]).await;
+    let id = stage.accept(b"one").await;
+    gateway.next().await;
+    let mut stage = stage.killed(gateway.client(), limits()).await;
+    stage.run();
+    assert_eq!(brief(&stage.ended(&id).await), "SUCCEEDED 200 after 2: ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,8 +77,12 @@ impl Stage {
 
     /// Accepted executions are carried out from now on.
     pub(crate) fn run(&mut self) {
+        self.run_as("control");
+    }
+
+    pub(crate) fn run_as(&mut self, owner: &str) {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(self.executions.clone().run("control".to_owned(), stop.clone()));
+        let task = tokio::spawn(self.executions.clone().run(owner.to_owned(), stop.clone()));
         self.runner = Some((stop, task));
     }
 

@@ -46,6 +46,20 @@ impl Meta {
         Ok(leased)
     }
 
+    /// Makes everything `owner` has leased due now, and tells how many that was: for one that begins under a name whose former
+    /// life is over.
+    pub async fn release_executions(&self, owner: &str, now_ms: u64) -> Result<u64, MetaError> {
+        let updated = sqlx::query(
+            "UPDATE executions SET due_ms = $1 WHERE owner = $2 AND status = 'running' AND due_ms IS NOT NULL AND due_ms > $1",
+        )
+        .bind(int(now_ms))
+        .bind(owner)
+        .execute(&self.0.write)
+        .await?;
+        self.raise(&Topic::Executions);
+        Ok(updated.rows_affected())
+    }
+
     /// Extends the lease of an attempt to `until_ms`.
     pub async fn renew_execution(&self, id: ExecutionId, attempt: u32, until_ms: u64) -> Result<Renewed, MetaError> {
         let updated = sqlx::query(

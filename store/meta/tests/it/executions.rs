@@ -63,6 +63,18 @@ pub(crate) async fn an_execution_is_put_off_and_leased_again(meta: &Meta) {
     assert!(!meta.retry_execution(id(1), 2, NOW, "{}").await.unwrap());
 }
 
+pub(crate) async fn who_begins_anew_takes_up_what_it_had(meta: &Meta) {
+    for number in 1..=3 {
+        meta.insert_execution(&new(number, Payload::None), NOW).await.unwrap();
+    }
+    meta.lease_executions("mine", NOW, NOW + LEASE, 2, &[]).await.unwrap();
+    meta.lease_executions("other", NOW, NOW + LEASE, 1, &[]).await.unwrap();
+    assert_eq!(meta.release_executions("mine", NOW + 1).await.unwrap(), 2);
+    let again = meta.lease_executions("mine", NOW + 1, NOW + LEASE, 9, &[]).await.unwrap();
+    let attempts: Vec<_> = again.iter().map(|whole| (whole.execution.id, whole.execution.attempt)).collect();
+    assert_eq!(attempts, [(id(1), 2), (id(2), 2)]);
+}
+
 pub(crate) async fn a_cancelled_execution_stays_so(meta: &Meta) {
     let hello = app("acme/hello");
     for number in 1..=2 {

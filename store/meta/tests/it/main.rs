@@ -57,7 +57,7 @@ contract! {
     executions: an_accepted_execution_is_carried_out, an_execution_is_put_off_and_leased_again, a_cancelled_execution_stays_so,
         executions_are_listed_and_counted, ended_executions_are_swept, two_leasers_never_hold_one_execution,
         an_app_with_a_long_queue_does_not_stand_in_the_way, an_execution_is_found_by_its_id_alone,
-        the_newest_ended_executions_are_kept;
+        the_newest_ended_executions_are_kept, who_begins_anew_takes_up_what_it_had;
     secrets: a_secret_is_written_and_never_listed;
     backup: a_dump_goes_into_either_database, a_dump_shows_one_moment, a_damaged_dump_changes_nothing;
     uploads: an_upload_is_used_once, unused_uploads_are_swept;
