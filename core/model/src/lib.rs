@@ -5,6 +5,7 @@
 
 mod app;
 mod compile;
+mod credential;
 mod digest;
 mod fault;
 mod headers;
@@ -23,6 +24,7 @@ pub use app::{
     AppSettings, CodeKind, CodeSource, CompileSource, Compiled, Env, Failure, REASON_BYTES_MAX, Scaling, Step, Version,
 };
 pub use compile::{COMPILE_JOBS, CompileJob, LogLine, compile_stream};
+pub use credential::{Credential, CredentialError, Part, SecretName, SecretReference};
 pub use digest::{Digest, DigestError};
 pub use fault::Fault;
 pub use headers::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ignite_core_model::{
-    AppSettings, ArtifactKind, Env, FunctionId, OrganizationId, Runtime, Target, Tier, VersionNumber,
+    AppSettings, ArtifactKind, Env, FunctionId, OrganizationId, Runtime, SecretReference, Target, Tier, VersionNumber,
 };
 
 use crate::v1;
@@ -170,6 +170,8 @@ impl Checker {
                 self.fault(&field, format_args!("is longer than {ENV_VALUE_BYTES_MAX} bytes"));
             } else if value.contains('\0') {
                 self.fault(&field, "has a NUL character");
+            } else if let Err(error) = SecretReference::find(value) {
+                self.fault(&field, format_args!("is not valid: {error}"));
             }
             env.insert(name.clone(), value.clone());
         }
@@ -280,7 +282,7 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_named() {
         let json = r#"{"resourceTier":"RESOURCE_TIER_LARGE","limits":{"memoryMb":1,"timeoutSecs":99999},
-            "scaling":{"maxReplicas":2,"reserved":3},"env":{"values":{"1A":"x","IGNITE_X":"y","OK":"z"}}}"#;
+            "scaling":{"maxReplicas":2,"reserved":3},"env":{"values":{"1A":"x","IGNITE_X":"y","OK":"z","REFERENCE":"secret://no/part"}}}"#;
         let config: v1::AppConfig = serde_json::from_str(json).unwrap();
         let mut checker = Checker::default();
         checker.configure(&mut AppSettings::default(), &config);
@@ -294,6 +296,7 @@ mod tests {
                 "app_id",
                 "config.env.1A",
                 "config.env.IGNITE_X",
+                "config.env.REFERENCE",
                 "config.limits.memory_mb",
                 "config.limits.timeout_secs",
                 "config.scaling.reserved",

@@ -53,6 +53,21 @@ impl Meta {
         Ok(())
     }
 
+    /// What may be told of one secret, if there is one of this name.
+    pub async fn find_secret(
+        &self,
+        organization: &OrganizationId,
+        name: &str,
+    ) -> Result<Option<SecretMetadata>, MetaError> {
+        let row =
+            sqlx::query("SELECT name, kind, created_ms, updated_ms FROM secrets WHERE organization = $1 AND name = $2")
+                .bind(organization.as_str())
+                .bind(name)
+                .fetch_optional(&self.0.read)
+                .await?;
+        row.map(|row| metadata(&Cells(&row))).transpose()
+    }
+
     /// Secrets of an organisation by name, after the name `after`, at most `limit`; never what they are.
     pub async fn list_secrets(
         &self,
@@ -69,17 +84,7 @@ impl Meta {
         .bind(i64::from(limit))
         .fetch_all(&self.0.read)
         .await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells(row);
-                Ok(SecretMetadata {
-                    name: cells.text("name")?,
-                    kind: cells.text("kind")?,
-                    created_ms: cells.int("created_ms")?,
-                    updated_ms: cells.int("updated_ms")?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| metadata(&Cells(row))).collect()
     }
 
     /// A secret as it was sealed.
@@ -107,4 +112,13 @@ impl Meta {
             .await?;
         if deleted.rows_affected() == 0 { Err(MetaError::missing("secret", name)) } else { Ok(()) }
     }
+}
+
+fn metadata(cells: &Cells<'_>) -> Result<SecretMetadata, MetaError> {
+    Ok(SecretMetadata {
+        name: cells.text("name")?,
+        kind: cells.text("kind")?,
+        created_ms: cells.int("created_ms")?,
+        updated_ms: cells.int("updated_ms")?,
+    })
 }

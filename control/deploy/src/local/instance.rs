@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::{Health, Refusal, Verdict};
 use super::host::{HostProcess, LastLines, kill_at};
 use super::order::{self, NotSpecialized};
+use super::secrets::{self, Variables};
 use super::{Shared, admin};
 use crate::{InstanceLine, Report, Reports, Said};
 
@@ -110,9 +111,10 @@ impl Life<'_> {
             Ok(fetched) => fetched.map_err(|reason| format!("the artifact could not be had: {reason}"))?,
             Err(_) => return Err(format!("the artifact could not be had within {} s", FETCH_MAX.as_secs())),
         };
+        let variables = secrets::resolve(&*self.shared.secrets, spec).await?;
         let runtime = order::warm_runtime(spec);
         if let Some(host) = self.shared.pool.take(runtime) {
-            match self.specialize(host, spec, &artifact).await {
+            match self.specialize(host, spec, &variables, &artifact).await {
                 Ok(host) => return Ok(host),
                 Err(NotSpecialized::App(reason)) => return Err(reason),
                 Err(NotSpecialized::Host(reason)) => {
@@ -125,7 +127,7 @@ impl Life<'_> {
             .map(|(name, value)| (format!("IGNITE_{}", name.to_uppercase()), value.to_string()))
             .collect();
         let host = self.shared.pool.start(runtime, &limits).await?;
-        self.specialize(host, spec, &artifact).await.map_err(|refused| match refused {
+        self.specialize(host, spec, &variables, &artifact).await.map_err(|refused| match refused {
             NotSpecialized::App(reason) => reason,
             NotSpecialized::Host(reason) => {
                 let secs = options.start_max.as_secs_f32();
@@ -139,6 +141,7 @@ impl Life<'_> {
         &mut self,
         mut host: HostProcess,
         spec: &InstanceSpec,
+        variables: &Variables,
         artifact: &Path,
     ) -> Result<HostProcess, NotSpecialized> {
         if let Some(running) = self.shared.running().get_mut(&self.id) {
@@ -146,7 +149,7 @@ impl Life<'_> {
         }
         host.hold_memory(spec.settings.resources());
         let admin = host.admin.clone();
-        let specialized = order::specialize(&admin, spec, artifact, self.shared.options.start_max);
+        let specialized = order::specialize(&admin, spec, variables, artifact, self.shared.options.start_max);
         tokio::pin!(specialized);
         let specialized = loop {
             tokio::select! {

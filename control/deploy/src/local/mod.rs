@@ -8,6 +8,7 @@ mod instance;
 mod order;
 mod output;
 mod pool;
+mod secrets;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,6 +26,7 @@ use group::Places;
 use pool::Pool;
 
 pub use health::Probing;
+pub use secrets::{LoadSecret, SealedSecrets, Secrets};
 
 /// Longest path of the folder that hosts' folders are made in, in bytes: a Unix socket's path has 107 at most.
 const WORK_PATH_BYTES_MAX: usize = 80;
@@ -87,6 +89,7 @@ pub struct LocalBackend {
 struct Shared {
     options: LocalOptions,
     artifacts: Arc<dyn Artifacts>,
+    secrets: Arc<dyn Secrets>,
     pool: Pool,
     running: Mutex<HashMap<InstanceId, Running>>,
     /// The backend is gone.
@@ -110,7 +113,7 @@ impl LocalBackend {
     ///
     /// # Errors
     /// When that folder cannot be made, or its path is too long for the path of a socket in it.
-    pub fn new(options: LocalOptions, artifacts: Arc<dyn Artifacts>) -> io::Result<Self> {
+    pub fn new(options: LocalOptions, artifacts: Arc<dyn Artifacts>, secrets: Arc<dyn Secrets>) -> io::Result<Self> {
         std::fs::create_dir_all(&options.work_dir)?;
         let stale = folders(&options.work_dir)?;
         let life = options.work_dir.join(format!("{:08x}", rand::random::<u32>()));
@@ -131,7 +134,7 @@ impl LocalBackend {
         }
         let gone = CancellationToken::new();
         let pool = Pool::new(options.clone(), life);
-        let shared = Shared { options, artifacts, pool, running: Mutex::default(), gone };
+        let shared = Shared { options, artifacts, secrets, pool, running: Mutex::default(), gone };
         Ok(Self { shared: Arc::new(shared), stale, swept: Once::new() })
     }
 

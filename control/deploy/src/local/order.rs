@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin;
+use super::secrets::Variables;
 
 /// Why a host did not take its app.
 #[derive(Debug)]
@@ -47,14 +48,17 @@ pub(super) fn limits(spec: &InstanceSpec) -> BTreeMap<&'static str, u64> {
 pub(super) async fn specialize(
     socket: &Path,
     spec: &InstanceSpec,
+    variables: &Variables,
     artifact: &Path,
     at_most: Duration,
 ) -> Result<(), NotSpecialized> {
+    let env: BTreeMap<&str, &str> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.reveal().as_str())).collect();
     let order = json!({
         "artifact": format!("{}#sha256={}", artifact.display(), spec.compiled.artifact.to_hex()),
         "function_id": spec.app,
         "organization_id": spec.app.organization(),
-        "env": spec.settings.env,
+        "env": env,
         "limits": limits(spec),
         "expose_errors": spec.settings.expose_errors,
     });

@@ -8,7 +8,7 @@ use ignite_control_deploy::local::LocalBackend;
 use ignite_control_deploy::{Agent, AgentOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{APP, Shelf};
+use crate::app::{APP, Shelf, Vault};
 use crate::machine::options;
 use crate::rows::{Rows, SOON};
 
@@ -32,7 +32,7 @@ async fn serves_where_it_is_told_to() {
     let folder = Path::new(&folder);
     let shelf = Shelf::new(&folder.join("artifacts"));
     shelf.put(APP);
-    let backend = LocalBackend::new(options(folder), Arc::new(shelf)).unwrap();
+    let backend = LocalBackend::new(options(folder), Arc::new(shelf), Arc::new(Vault::default())).unwrap();
     let options = AgentOptions { name: "agent".to_owned(), drain_max: SOON };
     Agent::new(Rows::open(folder).await, Arc::new(backend), options).run(CancellationToken::new()).await;
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use ignite_control_deploy::local::LocalBackend;
 use ignite_control_deploy::{Backend, Said};
-use ignite_core_model::{AppSettings, Digest, Env, InstanceId, InstanceSpec, Tier};
+use ignite_core_model::{AppSettings, Credential, Digest, Env, InstanceId, InstanceSpec, Secret, Tier};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::app::{APP, BROKEN, STUCK, Shelf};
+use crate::app::{APP, BROKEN, STUCK, Shelf, Vault};
 use crate::contract::{Kind, Watch};
 use crate::machine::{call, options, parents, processes, signal, until};
 use crate::rows::spec;
@@ -20,6 +20,7 @@ use crate::rows::spec;
 pub(crate) struct LocalStage {
     pub(crate) backend: Arc<LocalBackend>,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) folder: TempDir,
 }
 
@@ -34,8 +35,9 @@ impl LocalStage {
         let mut options = options(folder.path());
         options.probing.unhealthy_max = unhealthy_max;
         options.warm_per_runtime = warm_per_runtime;
-        let backend = Arc::new(LocalBackend::new(options, Arc::clone(&shelf) as _).unwrap());
-        Self { backend, shelf, folder }
+        let vault = Arc::new(Vault::default());
+        let backend = LocalBackend::new(options, Arc::clone(&shelf) as _, Arc::clone(&vault) as _).unwrap();
+        Self { backend: Arc::new(backend), shelf, vault, folder }
     }
 
     pub(crate) fn spec(&self, kind: Kind, settings: AppSettings) -> Arc<InstanceSpec> {
@@ -184,6 +186,34 @@ async fn variables_reach_their_own_instance_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_variable_can_be_a_secret() {
+    let stage = LocalStage::new(Duration::from_secs(600));
+    let hub = Credential::Registry {
+        username: "ada".to_owned(),
+        password: Secret::new("hunter2".to_owned()),
+        server_address: String::new(),
+    };
+    stage.vault.0.lock().unwrap().insert("hub".to_owned(), hub);
+    let mut watch = Watch::new();
+    let env = with_env(&[("PASSWORD", "secret://hub"), ("USERNAME", "secret://hub/username"), ("COLOUR", "mauve")]);
+    let id = watch.start(&*stage.backend, 1, stage.spec(Kind::Good, env));
+    let address = watch.healthy(id).await;
+    let env: BTreeMap<String, String> = serde_json::from_str(&call(address, "/env", "").await.unwrap().1).unwrap();
+    let found = ["PASSWORD", "USERNAME", "COLOUR"].map(|name| env[name].as_str());
+    assert_eq!(found, ["hunter2", "ada", "mauve"]);
+    stage.backend.drain(id);
+    watch.ended(id).await;
+
+    let env = with_env(&[("ONE", "secret://missing"), ("TWO", "secret://hub/token"), ("THREE", "secret://hub")]);
+    let id = watch.start(&*stage.backend, 2, stage.spec(Kind::Good, env));
+    let Said::Ended { failed: Some(reason) } = watch.state(id).await else { panic!("it did not fail") };
+    expect_test::expect![[r#"
+        the variable `ONE` has no value: there is no secret `missing`
+        the variable `TWO` has no value: the secret `hub` is a registry_secret and has no part `token`"#]]
+    .assert_eq(&reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_that_is_not_there_is_named() {
     let stage = LocalStage::new(Duration::from_secs(600));
     let mut watch = Watch::new();
@@ -230,12 +260,12 @@ async fn a_host_program_that_is_not_there_is_named() {
     let good = Arc::new(spec(shelf.put(APP), 1, 1, AppSettings::default()));
     let mut options = options(folder.path());
     options.host_program = "/nowhere/ignite-host".into();
-    let backend = LocalBackend::new(options.clone(), Arc::clone(&shelf) as _).unwrap();
+    let backend = LocalBackend::new(options.clone(), Arc::clone(&shelf) as _, Arc::new(Vault::default())).unwrap();
     let mut watch = Watch::new();
     let id = watch.start(&backend, 1, good);
     let Said::Ended { failed: Some(reason) } = watch.state(id).await else { panic!("it did not fail") };
     assert!(reason.contains("could not start /nowhere/ignite-host"), "{reason}");
     options.work_dir = folder.path().join("x".repeat(200));
-    let refused = LocalBackend::new(options, shelf).err().unwrap();
+    let refused = LocalBackend::new(options, shelf, Arc::new(Vault::default())).err().unwrap();
     assert!(refused.to_string().contains("too long"), "{refused}");
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ignite_control_deploy::local::LocalBackend;
+use ignite_control_deploy::local::{LocalBackend, SealedSecrets};
 use ignite_control_deploy::{Agent, AgentOptions, InstanceLine, logs_stream};
-use ignite_core_model::{AppSettings, InstanceDetail};
+use ignite_core_model::{AppSettings, Credential, Env, InstanceDetail, Secret};
 use ignite_store_meta::Instance;
+use ignite_store_meta::seal::{Keyring, SealingKey};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use crate::rows::{Rows, SOON, spec};
 
 struct Stage {
     rows: Rows,
+    keys: Keyring,
     backend: Arc<LocalBackend>,
     shelf: Arc<Shelf>,
     stop: CancellationToken,
@@ -34,12 +36,14 @@ impl Stage {
         let mut options = options(folder.path());
         // The host's own bound is not what is looked at here.
         options.env.push(("IGNITE_LOG_LINES_PER_SECOND".to_owned(), "1000000".to_owned()));
-        let backend = Arc::new(LocalBackend::new(options, Arc::clone(&shelf) as _).unwrap());
+        let keys = Keyring::new(SealingKey::generate().unwrap(), Vec::new());
+        let secrets = SealedSecrets::new(rows.meta.clone(), keys.clone());
+        let backend = Arc::new(LocalBackend::new(options, Arc::clone(&shelf) as _, Arc::new(secrets)).unwrap());
         let stop = CancellationToken::new();
         let options = AgentOptions { name: "agent".to_owned(), drain_max: SOON };
         let agent = Agent::new(rows.meta.clone(), Arc::clone(&backend) as _, options);
         let agent = tokio::spawn(agent.run(stop.clone()));
-        Self { rows, backend, shelf, stop, agent, folder }
+        Self { rows, keys, backend, shelf, stop, agent, folder }
     }
 }
 
@@ -121,6 +125,38 @@ async fn lines(rows: &Rows) -> Vec<InstanceLine> {
         let Some(last) = read.last() else { return lines };
         from = last.sequence + 1;
         lines.extend(read.iter().map(|line| serde_json::from_str::<InstanceLine>(&line.body).unwrap()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_in_its_instance_and_nowhere_else() {
+    const SECRET: &str = "hunter2-is-the-secret";
+    let stage = Stage::new().await;
+    let (meta, organization) = (&stage.rows.meta, stage.rows.app.organization());
+    let env = Env([("DB".to_owned(), "secret://db".to_owned())].into());
+    let settings = AppSettings { env, ..AppSettings::default() };
+    stage.rows.want(&spec(stage.shelf.put(APP), 1, 1, settings), 1).await;
+    // It says what is missing, and starts when that is there.
+    let shown = stage.rows.shows(&[(1, "failed")]).await;
+    let reason = detail(&shown[0]).reason.unwrap();
+    assert!(reason.contains("`DB`") && reason.contains("`ignite secret create db`"), "{reason}");
+    let credential = Credential::Value(Secret::new(SECRET.to_owned()));
+    let sealed = stage.keys.seal(&organization, "db", &credential.to_bytes()).unwrap();
+    meta.put_secret(&organization, "db", credential.kind(), &sealed, 1).await.unwrap();
+    let shown = stage.rows.shows(&[(1, "healthy")]).await;
+    let env = call(address(&shown[0]), "/env", "").await.unwrap().1;
+    assert!(env.contains(SECRET), "{env}");
+    assert!(!format!("{shown:?}").contains(SECRET));
+    stage.rows.want_no_more(1).await;
+    stage.rows.shows(&[]).await;
+    assert!(!format!("{:?}", lines(&stage.rows).await).contains(SECRET));
+    stage.stop.cancel();
+    stage.agent.await.unwrap();
+    // Not in the store's own files either.
+    drop(stage.backend);
+    for file in ["ignite.db", "ignite.db-wal"] {
+        let bytes = std::fs::read(stage.folder.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "{file} has it");
     }
 }
 

@@ -26,6 +26,7 @@ use connectrpc::{RequestContext, Router};
 use ignite_core_model::{FunctionId, HostLabel, OrganizationId};
 use ignite_core_proto::{Checker, DESCRIPTOR_SET, v1};
 use ignite_store_meta::Meta;
+use ignite_store_meta::seal::Keyring;
 use ignite_store_objects::{Objects, UrlSigner};
 
 use crate::Apps;
@@ -67,6 +68,8 @@ pub struct Platform {
     pub url: PublicUrl,
     /// Checks URLs of uploads, where the object store is a folder.
     pub signer: Option<UrlSigner>,
+    /// Seals secrets.
+    pub keys: Keyring,
 }
 
 impl Platform {

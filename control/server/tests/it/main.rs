@@ -7,5 +7,6 @@ mod apps;
 mod executions;
 mod gateway;
 mod platform;
+mod secrets;
 mod stage;
 mod trials;

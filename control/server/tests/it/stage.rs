@@ -7,6 +7,7 @@ use ignite_control_server::api::{self, ApiServer, PublicUrl};
 use ignite_control_server::executions::{ExecutionLimits, Executions, GatewayClient};
 use ignite_core_model::{InstanceState, OrganizationId, Secret, TokenId};
 use ignite_store_meta::Token;
+use ignite_store_meta::seal::{Keyring, SealingKey};
 use ignite_store_objects::{Location, Objects, UrlSigner};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -63,6 +64,7 @@ impl Stage {
             executions: executions.clone(),
             url,
             signer: Some(signer),
+            keys: Keyring::new(SealingKey::generate().unwrap(), Vec::new()),
         };
         let server = ApiServer::start(listener, address, parts);
         Self { platform, server, objects, executions, runner: None, folder }

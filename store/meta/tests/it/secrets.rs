@@ -11,6 +11,9 @@ pub(crate) async fn a_secret_is_written_and_never_listed(meta: &Meta) {
     meta.put_secret(&acme, "token", "git", b"two", NOW).await.unwrap();
     meta.put_secret(&acme, "registry", "build", b"sealed\0three", NOW + 5).await.unwrap();
 
+    let found = meta.find_secret(&acme, "token").await.unwrap().unwrap();
+    assert_eq!((found.kind.as_str(), found.created_ms), ("git", NOW));
+    assert_eq!(meta.find_secret(&other, "token").await.unwrap(), None);
     let listed = meta.list_secrets(&acme, "", 10).await.unwrap();
     let first = SecretMetadata { name: "registry".into(), kind: "build".into(), created_ms: NOW, updated_ms: NOW + 5 };
     assert_eq!((listed.len(), &listed[0]), (2, &first));
