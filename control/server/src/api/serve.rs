@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use super::executions::INVOKE_BYTES_MAX;
 use super::source::INLINE_BYTES_MAX;
 use super::{Platform, door, router};
 
@@ -35,8 +36,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
-/// Longest message, in bytes: an inline source, in the base 64 of JSON, and what is around it.
-const MESSAGE_BYTES_MAX: usize = INLINE_BYTES_MAX * 4 / 3 + (1 << 20);
+/// Longest message, in bytes: the payload of a call, which is longer than an inline source, in the base 64 of JSON, and what
+/// is around it.
+const MESSAGE_BYTES_MAX: usize = INVOKE_BYTES_MAX * 4 / 3 + (1 << 20);
+const _: () = assert!(INLINE_BYTES_MAX <= INVOKE_BYTES_MAX);
 
 /// How long calls may take to finish when the API ends.
 const DRAIN_MAX: Duration = Duration::from_secs(10);

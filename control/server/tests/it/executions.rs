@@ -68,6 +68,20 @@ async fn an_answer_that_breaks_off_says_so_in_its_trailer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn payloads_are_bounded_where_they_are_told_to_be() {
+    let (stage, mut gateway) = stage(vec![ok()]).await;
+    let body = vec![b'x'; 6 << 20];
+    let frames = stage.stream("all", "Invoke", json!({ "appId": "hello", "body": base64(&body) })).await;
+    assert_eq!(frames[0]["head"]["status"], 200, "{}", frames[0]);
+    assert_eq!(gateway.next().await.body.len(), body.len());
+    let longer = json!({ "appId": "hello", "body": base64(&[body, vec![b'x']].concat()) });
+    let frames = stage.stream("all", "Invoke", longer).await;
+    assert_eq!(frames[0]["error"]["code"], "invalid_argument");
+    let later = json!({ "appId": "hello", "body": base64(&vec![b'x'; (1 << 20) + 1]) });
+    assert_eq!(stage.code("all", "InvokeAsync", later).await, "invalid_argument");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_goes_away_cancels_the_execution() {
     let (stage, mut gateway) = stage(vec![Plan::Hang(vec!["one"]), Plan::Hang(vec![])]).await;
     let mut messages = stage.begin("all", "Invoke", json!({ "appId": "hello" })).await;
