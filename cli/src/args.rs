@@ -1,5 +1,11 @@
 //! What may be typed. No logic: doc comments are the help.
 
+pub mod access;
+pub mod app;
+pub mod deploy;
+pub mod draft;
+pub mod platform;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -20,6 +26,9 @@ pub struct Args {
     /// Say nothing but results and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Where the platform is
+    #[command(flatten)]
+    pub platform: platform::PlatformArgs,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -49,10 +58,35 @@ pub enum Command {
     Run(RunArgs),
     /// Serve a project, and again after each change
     Dev(DevArgs),
-    /// Call a function
+    /// Call an app through the platform, or whatever answers at a URL
     Invoke(InvokeArgs),
     /// Compile again what an artifact was made of, and compare
     Verify(VerifyArgs),
+    /// Deploy a project: make the app, save, compile, publish and follow it, in one step
+    Deploy(deploy::DeployFolderArgs),
+    /// Make, show and change apps
+    #[command(subcommand, visible_aliases = ["function", "fn"])]
+    App(app::AppCommand),
+    /// Save, compile and publish the draft of an app
+    #[command(subcommand)]
+    Draft(draft::DraftCommand),
+    /// Show versions, fetch their source, roll back to them
+    #[command(subcommand)]
+    Version(draft::VersionCommand),
+    /// Show and follow executions
+    #[command(subcommand, visible_alias = "exec")]
+    Execution(access::ExecutionCommand),
+    /// Keep credentials of registries and git servers
+    #[command(subcommand)]
+    Secret(access::SecretCommand),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(access::TokenCommand),
+    /// Store where the platform is and who asks there, once it was asked
+    Login(access::LoginArgs),
+    /// Show and change the configuration
+    #[command(subcommand)]
+    Config(access::ConfigCommand),
     /// Check the toolchains on this machine
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -164,21 +198,24 @@ pub struct DevArgs {
 /// `ignite invoke`
 #[derive(Debug, clap::Args)]
 pub struct InvokeArgs {
-    /// Call the function at this address
-    #[arg(long, default_value = "http://127.0.0.1:8080/")]
-    pub url: String,
-    /// Send this JSON
-    #[arg(short, long, value_name = "JSON", conflicts_with = "payload_file")]
-    pub payload: Option<String>,
-    /// Send the content of this file, or of standard input with `-`
-    #[arg(long, value_name = "FILE")]
-    pub payload_file: Option<PathBuf>,
-    /// Use this HTTP method
-    #[arg(short = 'X', long, default_value = "POST")]
-    pub method: String,
-    /// Send this header; may be given several times
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
+    /// Call this app: org:name, org/name, or name
+    #[arg(conflicts_with = "url")]
+    pub app: Option<String>,
+    /// Call the function at this address [default: http://127.0.0.1:8080/]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Call the app at this path, with its query
+    #[arg(long, default_value = "/", conflicts_with = "url")]
+    pub path: String,
+    /// What it is called with
+    #[command(flatten)]
+    pub payload: platform::PayloadArgs,
+    /// Do not wait for the answer: the call is kept, and runs at least once
+    #[arg(long = "async", requires = "app")]
+    pub later: bool,
+    /// With --async, wait for the end after all, and print the answer
+    #[arg(short, long, requires = "later")]
+    pub follow: bool,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 300)]
     pub timeout_secs: u64,

@@ -28,6 +28,8 @@ pub enum Exit {
     Unavailable = 9,
     /// A fault of Ignite itself.
     Internal = 10,
+    /// The person pressed Ctrl-C before the end was known; what was begun goes on.
+    Interrupted = 130,
 }
 
 impl Exit {

@@ -6,12 +6,16 @@
 //! Begin with [`run`].
 
 pub mod args;
+mod client;
 mod commands;
+mod config;
+mod connection;
 mod dev;
 mod exit;
 mod project;
 mod serve;
 pub mod settings;
+mod show;
 mod stops;
 pub mod ui;
 

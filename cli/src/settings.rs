@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::args::Args;
+use ignite_core_model::Secret;
+
+use crate::args::{Args, Command};
+use crate::connection::Flags;
 use crate::exit::{CliError, Exit};
 
 /// Reads an environment variable.
@@ -18,6 +21,8 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// The environment, for the rooms that find their tools by it.
     pub env: Env,
+    /// Where the platform is, as far as it was typed.
+    pub(crate) flags: Flags,
 }
 
 impl Settings {
@@ -25,7 +30,7 @@ impl Settings {
     ///
     /// # Errors
     /// When there is no place for the cache.
-    pub fn resolve(_args: &Args, env: Env) -> Result<Self, CliError> {
+    pub fn resolve(args: &Args, env: Env) -> Result<Self, CliError> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache_dir = set("IGNITE_CACHE_DIR")
             .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("ignite")))
@@ -40,7 +45,14 @@ impl Settings {
             CliError::new(Exit::InvalidArgument, format!("could not use `{}` as the cache", cache_dir.display()))
                 .caused_by(&error)
         })?;
-        Ok(Self { cache_dir, env })
+        let flags = Flags {
+            api_endpoint: args.platform.api_endpoint.clone(),
+            // There `--token` is the one that is stored.
+            token: args.platform.token.clone().filter(|_| !matches!(args.command, Command::Secret(_))).map(Secret::new),
+            org: args.platform.org.clone(),
+            timeout: args.platform.timeout.clone(),
+        };
+        Ok(Self { cache_dir, env, flags })
     }
 }
 

@@ -66,6 +66,57 @@ impl Ui {
         self.bytes(b"\n")
     }
 
+    /// Prints one of many results that come one after the other: for programs each on a line of its own.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
+    pub(crate) fn item<T: Serialize>(&mut self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), CliError> {
+        let mut text = match self.output {
+            Output::Table | Output::Wide => text(value),
+            Output::Json => serde_json::to_string(value).map_err(|error| unprintable(&error))?,
+            Output::Yaml => {
+                let text = serde_yaml_ng::to_string(value).map_err(|error| unprintable(&error))?;
+                format!("---\n{}", text.trim_end())
+            }
+        };
+        text.push('\n');
+        match &self.spinner {
+            Some(spinner) => {
+                let spinner = spinner.clone();
+                spinner.suspend(|| self.bytes(text.as_bytes()))
+            }
+            None => self.bytes(text.as_bytes()),
+        }
+    }
+
+    /// Whether results are for people.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.output, Output::Table | Output::Wide)
+    }
+
+    /// Whether a person sits at a terminal and can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.terminal && io::stdin().is_terminal()
+    }
+
+    /// Asks the person for one line.
+    pub(crate) fn ask(&mut self, question: &str) -> io::Result<String> {
+        self.stop_spinner();
+        write!(self.err, "{question} ")?;
+        self.err.flush()?;
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::stdin().lock(), &mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks the person for one line that is not shown.
+    pub(crate) fn ask_secret(&mut self, question: &str) -> io::Result<String> {
+        self.stop_spinner();
+        write!(self.err, "{question} ")?;
+        self.err.flush()?;
+        console::Term::stderr().read_secure_line()
+    }
+
     /// Writes bytes to stdout as they are.
     ///
     /// # Errors

@@ -1,21 +1,107 @@
 //! `ignite invoke`: the body goes to stdout, status and ids to stderr.
 
 use std::io::Read as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
+
+use ignite_core_proto::v1;
 
 use ureq::Agent;
 use ureq::http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 
+use super::{execution, payload};
 use crate::args::InvokeArgs;
+use crate::client::Client;
+use crate::client::words::{NOTHING, plain};
+use crate::connection::{Connection, new_id};
 use crate::exit::{CliError, Exit};
+use crate::settings::Settings;
 use crate::ui::{Ui, time};
+
+/// Where `ignite run` and `ignite dev` serve.
+const LOCAL: &str = "http://127.0.0.1:8080/";
 
 /// Bytes passed on at a time, so that a streamed answer is seen as it comes.
 const COPY_BYTES: usize = 64 * 1024;
 
-pub(crate) fn run(args: &InvokeArgs, ui: &mut Ui) -> Result<Exit, CliError> {
-    let request = request(args)?;
+pub(crate) fn run(args: &InvokeArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
+    let Some(app) = &args.app else { return call_url(args, args.url.as_deref().unwrap_or(LOCAL), ui) };
+    let connection = Connection::load(settings)?;
+    let (app, client) = (connection.app(app)?, connection.client()?);
+    let (http, body) = payload::call(&args.payload, &args.path)?;
+    let http = buffa::MessageField::some(http);
+    if args.later {
+        let request =
+            v1::InvokeAsyncRequest { app_id: app.clone(), http, body, idempotency_id: new_id(), ..Default::default() };
+        return call_later(args, &client, &request, ui);
+    }
+    call_app(args, &client, &v1::InvokeRequest { app_id: app, http, body, ..Default::default() }, ui)
+}
+
+/// Calls an app through the API and passes its answer on as it comes.
+fn call_app(args: &InvokeArgs, client: &Client, request: &v1::InvokeRequest, ui: &mut Ui) -> Result<Exit, CliError> {
+    use v1::__buffa::oneof::invoke_response::Frame;
+    let what = format!("could not call `{}`", request.app_id);
+    let started = Instant::now();
+    let longest = Duration::from_secs(args.timeout_secs.max(1));
+    let mut messages = client.stream_for(request, longest).map_err(|error| error.told(&what))?;
+    let mut status = None;
+    while let Some(message) = messages.next().map_err(|error| error.told(&what))? {
+        match message.frame {
+            Some(Frame::Head(head)) => {
+                status = Some(u16::try_from(head.status).unwrap_or_default());
+                ui.say(&format!(
+                    "status {}  execution {}  version v{}  first byte {}",
+                    head.status,
+                    if head.execution_id.is_empty() { NOTHING } else { &head.execution_id },
+                    head.version,
+                    time(started.elapsed()),
+                ));
+            }
+            Some(Frame::Chunk(chunk)) => ui.bytes(&chunk)?,
+            Some(Frame::Trailer(trailer)) if !trailer.error.is_empty() => {
+                return Err(CliError::new(
+                    Exit::Unavailable,
+                    format!("the answer of `{}` was broken off", request.app_id),
+                )
+                .because(plain(&trailer.error))
+                .hint(format!("`ignite app logs {}` shows what it printed", request.app_id)));
+            }
+            Some(Frame::Trailer(_)) | None => {}
+        }
+    }
+    status.map(payload::exit).ok_or_else(|| CliError::new(Exit::Unavailable, what).because("there was no answer"))
+}
+
+/// Leaves a call with the platform, and waits for its end where that is wanted.
+fn call_later(
+    args: &InvokeArgs,
+    client: &Client,
+    request: &v1::InvokeAsyncRequest,
+    ui: &mut Ui,
+) -> Result<Exit, CliError> {
+    let accepted = client.call(request).map_err(|error| error.told(format!("could not call `{}`", request.app_id)))?;
+    let id = &accepted.execution_id;
+    if !args.follow {
+        ui.result(&accepted, |accepted, _| accepted.execution_id.clone())?;
+        ui.say(&format!("`ignite execution watch {id}` follows it"));
+        return Ok(Exit::Done);
+    }
+    let Some(ended) = execution::watch(id, client, ui)? else { return Ok(Exit::Interrupted) };
+    ui.say(&format!("status {}  execution {id}  version v{}", ended.response_status, ended.version));
+    if !ended.error.is_empty() {
+        ui.say(&plain(&ended.error));
+    }
+    if ui.is_for_people() {
+        ui.bytes(&ended.response_body)?;
+    } else {
+        ui.result(&ended, |_, _| String::new())?;
+    }
+    Ok(execution::end(&ended))
+}
+
+/// Calls whatever answers at a URL.
+fn call_url(args: &InvokeArgs, url: &str, ui: &mut Ui) -> Result<Exit, CliError> {
+    let request = request(args, url)?;
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -25,30 +111,27 @@ pub(crate) fn run(args: &InvokeArgs, ui: &mut Ui) -> Result<Exit, CliError> {
         .build()
         .into();
     let started = Instant::now();
-    let mut response = agent.run(request).map_err(|error| unreachable(args, &error))?;
+    let mut response = agent.run(request).map_err(|error| unreachable(url, &error))?;
     report(&response, started.elapsed(), ui);
-    copy(&mut response, args, ui)?;
-    Ok(exit(response.status().as_u16()))
+    copy(&mut response, url, ui)?;
+    Ok(payload::exit(response.status().as_u16()))
 }
 
-fn request(args: &InvokeArgs) -> Result<Request<Vec<u8>>, CliError> {
+fn request(args: &InvokeArgs, url: &str) -> Result<Request<Vec<u8>>, CliError> {
     let invalid = |what: String| CliError::new(Exit::InvalidArgument, what);
-    let uri: Uri = args.url.parse().map_err(|error: ureq::http::uri::InvalidUri| {
-        invalid(format!("`{}` is not an address", args.url)).caused_by(&error).hint("write http://HOST:PORT/PATH")
+    let uri: Uri = url.parse().map_err(|error: ureq::http::uri::InvalidUri| {
+        invalid(format!("`{url}` is not an address")).caused_by(&error).hint("write http://HOST:PORT/PATH")
     })?;
+    let args = &args.payload;
     let method: Method =
         args.method.parse().map_err(|_| invalid(format!("`{}` is not an HTTP method", args.method)))?;
-    let (payload, content_type) = payload(args)?;
-    let mut request = Request::new(payload);
+    let (body, content_type) = payload::read(args)?;
+    let mut request = Request::new(body);
     *request.uri_mut() = uri;
     *request.method_mut() = method;
-    for header in &args.headers {
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| invalid(format!("`{header}` is not a header")).hint("write `-H 'NAME: VALUE'`"))?;
-        let name: HeaderName =
-            name.trim().parse().map_err(|_| invalid(format!("`{}` is not a header name", name.trim())))?;
-        let value = HeaderValue::from_str(value.trim())
+    for (name, value) in payload::headers(args)? {
+        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is not a header name")))?;
+        let value = HeaderValue::from_str(&value)
             .map_err(|_| invalid(format!("the value of header `{name}` has characters HTTP does not allow")))?;
         request.headers_mut().append(name, value);
     }
@@ -56,34 +139,6 @@ fn request(args: &InvokeArgs) -> Result<Request<Vec<u8>>, CliError> {
         request.headers_mut().entry("content-type").or_insert(HeaderValue::from_static(content_type));
     }
     Ok(request)
-}
-
-fn payload(args: &InvokeArgs) -> Result<(Vec<u8>, Option<&'static str>), CliError> {
-    if let Some(json) = &args.payload {
-        serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|error| {
-            CliError::new(Exit::InvalidArgument, "the payload is not JSON")
-                .caused_by(&error)
-                .hint("quote it for the shell, as in -p '{\"name\": \"ada\"}'; --payload-file sends any bytes")
-        })?;
-        return Ok((json.clone().into_bytes(), Some("application/json")));
-    }
-    let Some(path) = &args.payload_file else { return Ok((Vec::new(), None)) };
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
-    };
-    let bytes = bytes.map_err(|error| {
-        CliError::new(Exit::InvalidArgument, format!("could not read the payload from `{}`", path.display()))
-            .caused_by(&error)
-    })?;
-    let content_type = if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
-        "application/json"
-    } else {
-        "application/octet-stream"
-    };
-    Ok((bytes, Some(content_type)))
 }
 
 fn report<T>(response: &Response<T>, elapsed: Duration, ui: &mut Ui) {
@@ -97,12 +152,12 @@ fn report<T>(response: &Response<T>, elapsed: Duration, ui: &mut Ui) {
     ));
 }
 
-fn copy(response: &mut Response<ureq::Body>, args: &InvokeArgs, ui: &mut Ui) -> Result<(), CliError> {
+fn copy(response: &mut Response<ureq::Body>, url: &str, ui: &mut Ui) -> Result<(), CliError> {
     let mut body = response.body_mut().as_reader();
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let count = body.read(&mut buffer).map_err(|error| {
-            CliError::new(Exit::Unavailable, format!("the answer of {} was broken off", args.url)).caused_by(&error)
+            CliError::new(Exit::Unavailable, format!("the answer of {url} was broken off")).caused_by(&error)
         })?;
         if count == 0 {
             return Ok(());
@@ -111,25 +166,11 @@ fn copy(response: &mut Response<ureq::Body>, args: &InvokeArgs, ui: &mut Ui) -> 
     }
 }
 
-/// A status the function itself chose is its author's to judge; those of the host have codes of their own.
-fn exit(status: u16) -> Exit {
-    match status {
-        0..=399 => Exit::Done,
-        401 => Exit::Unauthenticated,
-        403 => Exit::PermissionDenied,
-        404 => Exit::NotFound,
-        429 => Exit::ResourceExhausted,
-        502 | 503 => Exit::Unavailable,
-        504 => Exit::DeadlineExceeded,
-        _ => Exit::Failed,
-    }
-}
-
-fn unreachable(args: &InvokeArgs, error: &ureq::Error) -> CliError {
+fn unreachable(url: &str, error: &ureq::Error) -> CliError {
     let (exit, hint) = match error {
         ureq::Error::Timeout(_) => (Exit::DeadlineExceeded, "raise --timeout-secs, or look at the function's logs"),
         ureq::Error::BadUri(_) => (Exit::InvalidArgument, "write http://HOST:PORT/PATH"),
         _ => (Exit::Unavailable, "`ignite run` or `ignite dev` serves a project; --url says where"),
     };
-    CliError::new(exit, format!("could not call {}", args.url)).caused_by(error).hint(hint)
+    CliError::new(exit, format!("could not call {url}")).caused_by(error).hint(hint)
 }

@@ -1,13 +1,26 @@
 //! One file per verb.
 
+mod app;
 mod compile;
 mod completions;
+mod config;
+mod deploy;
 mod dev;
 mod doctor;
+mod draft;
+mod execution;
 mod invoke;
+mod logs;
 mod new;
+mod payload;
+mod rollout;
 mod run;
+mod secret;
+mod source;
+mod token;
 mod verify;
+mod version;
+mod wanted;
 
 use crate::args::Command;
 use crate::exit::{CliError, Exit};
@@ -22,7 +35,16 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, ui: &mut Ui) -> Re
         Command::Dev(args) => dev::run(&args, settings, ui),
         Command::Verify(args) => verify::run(&args, settings, ui),
         Command::Doctor(args) => doctor::run(&args, settings, ui),
-        Command::Invoke(args) => invoke::run(&args, ui),
+        Command::Invoke(args) => invoke::run(&args, settings, ui),
+        Command::Deploy(args) => deploy::run(&args, settings, ui),
+        Command::App(command) => app::run(command, settings, ui),
+        Command::Draft(command) => draft::run(command, settings, ui),
+        Command::Version(command) => version::run(command, settings, ui),
+        Command::Execution(command) => execution::run(command, settings, ui),
+        Command::Secret(command) => secret::run(command, settings, ui),
+        Command::Token(command) => token::run(command, settings, ui),
+        Command::Login(args) => config::login(&args, settings, ui),
+        Command::Config(command) => config::run(command, settings, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
 }
