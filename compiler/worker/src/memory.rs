@@ -326,6 +326,10 @@ impl Queue for MemoryQueue {
         ready(Ok(()))
     }
 
+    fn sweep(&self) -> Pending<'_, ()> {
+        ready(Ok(()))
+    }
+
     fn wake(&self) -> Wake {
         self.subscribe()
     }

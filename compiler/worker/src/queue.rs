@@ -61,6 +61,9 @@ pub trait Queue: Send + Sync + 'static {
     /// Whether everything that a job needs can be reached.
     fn check(&self) -> Pending<'_, ()>;
 
+    /// Removes what killed workers have left half written where artifacts are stored, once nobody can be at work on it.
+    fn sweep(&self) -> Pending<'_, ()>;
+
     /// Wakes who waits when something may have changed.
     fn wake(&self) -> Wake;
 }

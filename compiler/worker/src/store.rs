@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -22,6 +22,9 @@ const LOG_BOUNDS: Bounds = Bounds { lines_max: 100_000, bytes_max: 32 << 20 };
 
 /// Bytes of an artifact that are read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Longest time that storing an object can take; what is half stored and older is nobody's any more.
+const PUT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Jobs of which nobody could say what to do, ended in one call.
 const UNREADABLE_MAX: usize = 16;
@@ -211,6 +214,18 @@ impl Queue for StoreQueue {
         Box::pin(async move {
             self.meta.ping().await.map_err(records)?;
             self.objects.check().await.map_err(|error| QueueError::Objects(error.into()))
+        })
+    }
+
+    fn sweep(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let before = SystemTime::now().checked_sub(PUT_MAX).unwrap_or(SystemTime::UNIX_EPOCH);
+            let swept = self.objects.sweep_unfinished(before).await;
+            let swept = swept.map_err(|error| QueueError::Objects(error.into()))?;
+            if swept > 0 {
+                tracing::info!(swept, "what was half stored by whoever was killed is removed");
+            }
+            Ok(())
         })
     }
 

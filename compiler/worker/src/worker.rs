@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt;
@@ -57,6 +58,9 @@ impl WorkerOptions {
 
 /// Longest pause between two tries of a queue that does not answer.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is looked for what others have left half stored.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What all attempts share.
 pub(crate) struct Shared {
@@ -162,7 +166,14 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut attempts = JoinSet::new();
     let mut wake = shared.queue.wake();
     let mut failed = 0;
+    let mut swept: Option<Instant> = None;
     loop {
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            swept = Some(Instant::now());
+            if let Err(error) = shared.call(shared.options.call_max, shared.queue.sweep()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what was left half stored is not swept");
+            }
+        }
         while let Some(ended) = attempts.try_join_next() {
             told(ended);
         }
@@ -214,14 +225,14 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// The next job and when it was asked for, which is when its lease began at the earliest.
-async fn next(shared: &Shared) -> Result<Option<(crate::queue::LeasedJob, tokio::time::Instant)>, QueueError> {
+async fn next(shared: &Shared) -> Result<Option<(crate::queue::LeasedJob, Instant)>, QueueError> {
     let call_max = shared.options.call_max;
     let answer = async {
         if shared.doubted.load(Ordering::Relaxed) {
             shared.call(call_max, shared.queue.check()).await?;
             shared.doubted.store(false, Ordering::Relaxed);
         }
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         let job = shared.call(call_max, shared.queue.lease(&shared.options.name, shared.options.lease)).await?;
         Ok(job.map(|job| (job, asked)))
     };

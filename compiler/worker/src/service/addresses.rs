@@ -92,14 +92,14 @@ mod tests {
     fn addresses_are_read() {
         use ignite_store_meta::Location as Records;
         for (url, path) in [("sqlite:/a/b.db", "/a/b.db"), ("sqlite:///a/b.db", "/a/b.db")] {
-            assert!(matches!(records(url), Ok(Records::Sqlite(found)) if found == PathBuf::from(path)), "{url}");
+            assert!(matches!(records(url), Ok(Records::Sqlite(found)) if found.to_str() == Some(path)), "{url}");
         }
         assert!(matches!(records("postgresql://u:p@h/d"), Ok(Records::Postgres(_))));
         for wrong in ["sqlite:", "mysql://u:hunter2@h", ""] {
             assert!(!records(wrong).unwrap_err().contains("hunter2"));
         }
         let read = |url: &str| objects(url, (Some("id".into()), Some(Secret::new("s".into()))), None, None);
-        assert!(matches!(read("file:/o"), Ok(Location::Folder { root, .. }) if root == PathBuf::from("/o")));
+        assert!(matches!(read("file:/o"), Ok(Location::Folder { root, .. }) if root.to_str() == Some("/o")));
         let Ok(Location::S3(options)) =
             read("s3://bucket/a/b?endpoint=http%3A//h%3A9000&region=eu&virtual-hosted=true")
         else {

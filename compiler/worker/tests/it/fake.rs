@@ -137,13 +137,24 @@ pub(crate) struct Still {
     pub(crate) inner: Arc<dyn Queue>,
     /// Calls that do not lease are not answered.
     pub(crate) still: AtomicBool,
+    /// Objects neither come nor go.
+    pub(crate) hangs: AtomicBool,
     /// Artifacts cannot be stored.
     pub(crate) full: AtomicBool,
 }
 
 impl Still {
     pub(crate) fn new(inner: Arc<dyn Queue>) -> Arc<Self> {
-        Arc::new(Self { inner, still: AtomicBool::new(false), full: AtomicBool::new(false) })
+        Arc::new(Self {
+            inner,
+            still: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+        })
+    }
+
+    fn or_hangs<'a, T: 'a>(&'a self, call: Pending<'a, T>) -> Pending<'a, T> {
+        if self.hangs.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { self.or_never(call) }
     }
 
     fn or_never<'a, T: 'a>(&'a self, call: Pending<'a, T>) -> Pending<'a, T> {
@@ -181,7 +192,7 @@ impl Queue for Still {
     }
 
     fn fetch<'a>(&'a self, source: &'a Digest, bytes: u64, into: &'a Path) -> Pending<'a, ()> {
-        self.or_never(self.inner.fetch(source, bytes, into))
+        self.or_hangs(self.inner.fetch(source, bytes, into))
     }
 
     fn store<'a>(&'a self, artifact: &'a Path, digest: &'a Digest, bytes: u64) -> Pending<'a, ()> {
@@ -189,11 +200,15 @@ impl Queue for Still {
             let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
             return Box::pin(std::future::ready(Err(ignite_compiler_worker::QueueError::Objects(cause.into()))));
         }
-        self.or_never(self.inner.store(artifact, digest, bytes))
+        self.or_hangs(self.inner.store(artifact, digest, bytes))
     }
 
     fn check(&self) -> Pending<'_, ()> {
         self.or_never(self.inner.check())
+    }
+
+    fn sweep(&self) -> Pending<'_, ()> {
+        self.or_never(self.inner.sweep())
     }
 
     fn wake(&self) -> Wake {

@@ -1,9 +1,12 @@
 //! The queues by one contract, the worker with real compiles, and the program that is killed.
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 mod contract;
 mod fake;
+mod left;
 mod postgres;
+mod program;
+mod real;
 mod stage;
 mod worker;
 

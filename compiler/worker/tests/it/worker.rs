@@ -213,3 +213,33 @@ async fn a_store_without_room_costs_an_attempt_and_says_so() {
     assert_eq!(worker.status().not_ready(), None);
     worker.drain().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_is_heard_of_while_objects_are_on_their_way() {
+    let stage = Stage::memory();
+    let compiler = Fake::new();
+    let still = Still::new(stage.queue.clone());
+    let worker = Worker::start(options("a", 1), still.clone(), compiler.clone(), CancellationToken::new());
+    let stopped = async |job| {
+        let asked = Instant::now();
+        assert!(stage.cancel(job).await);
+        assert_eq!(stage.ended(job).await, End::Cancelled);
+        assert!(asked.elapsed() < STOP_MAX, "{:?}", asked.elapsed());
+        assert_eq!(compiler.left(), 0);
+    };
+    // The source does not come.
+    still.hangs.store(true, Ordering::SeqCst);
+    let job = stage.submit(b"x").await;
+    eventually("it has a folder", async || (compiler.left() > 0).then_some(())).await;
+    stopped(job).await;
+    // The artifact does not go.
+    still.hangs.store(false, Ordering::SeqCst);
+    let job = stage.submit(b"wait say:made").await;
+    running(&compiler, 1).await;
+    still.hangs.store(true, Ordering::SeqCst);
+    compiler.open.store(true, Ordering::SeqCst);
+    eventually("it is compiled", async || (said(&stage, job).await == ["made"]).then_some(())).await;
+    running(&compiler, 0).await;
+    stopped(job).await;
+    worker.drain().await;
+}
