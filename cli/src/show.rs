@@ -281,11 +281,12 @@ fn body(execution: &v1::Execution) -> String {
     }
 }
 
-/// A line of a log.
+/// A line of a log. What has several lines itself is indented, so that each time begins a line.
 pub(crate) fn line(line: &v1::LogLine) -> String {
     let id = &line.instance_id;
     let short = id.get(id.len().saturating_sub(INSTANCE_SHORT)..).unwrap_or(id);
-    format!("{} {} {:<6} {}", instant(line.timestamp_ms), or_nothing(short), line.stream, plain(&line.text))
+    let text: Vec<String> = line.text.lines().map(plain).collect();
+    format!("{} {} {:<6} {}", instant(line.timestamp_ms), or_nothing(short), line.stream, text.join("\n  "))
 }
 
 /// An event.
@@ -319,6 +320,12 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(line(&log), "2024-05-28T12:40:00.123Z ABCDEF stdout hi \\u{1b}]0;x\\u{7}");
+    }
+
+    #[test]
+    fn lines_within_a_line_are_indented() {
+        let log = v1::LogLine { text: "one\ntwo\r".to_owned(), stream: "host".to_owned(), ..Default::default() };
+        assert_eq!(line(&log), "1970-01-01T00:00:00.000Z - host   one\n  two\\u{d}");
     }
 
     #[test]

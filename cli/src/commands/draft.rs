@@ -149,9 +149,9 @@ pub(super) fn end(watched: &Watched<'_>, rollout: v1::Rollout, detach: bool, ui:
         return Ok(Exit::Done);
     }
     let Outcome::Live(rollout) = watched.follow(rollout, ui)? else { return Ok(Exit::Interrupted) };
-    let url = app::load(watched.client, watched.app)?.url;
+    let app = app::load(watched.client, watched.app)?;
     ui.result(&*rollout, |rollout, _| {
-        show::pairs(&[("app", watched.app.to_owned()), ("version", format!("v{}", rollout.version)), ("url", url)])
+        show::pairs(&[("app", app.id), ("version", format!("v{}", rollout.version)), ("url", app.url)])
     })?;
     Ok(Exit::Done)
 }

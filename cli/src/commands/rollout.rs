@@ -146,8 +146,8 @@ pub(super) fn compile_lines(
     let mut end = None;
     let followed = follow(client, request, interrupt, &mut |heard| {
         if let Heard::Message(message) = heard {
-            for line in &message.lines {
-                ui.say(&format!("  | {}", plain(&line.text)));
+            for line in message.lines.iter().flat_map(|line| line.text.lines()) {
+                ui.say(&format!("  | {}", plain(line)));
             }
             if has_ended(message.status) {
                 let status = message.status.as_known().unwrap_or_default();

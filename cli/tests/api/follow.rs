@@ -34,7 +34,9 @@ fn api(end: &'static str) -> Api {
         }
         ("StreamCompileLogs", 0) => Answer::Stream(vec![line(1, "resolving")], End::Broken),
         ("StreamCompileLogs", _) => Answer::Stream(
-            vec![json!({ "lines": [{ "sequence": "2", "text": "packing" }], "status": "COMPILE_STATUS_SUCCEEDED" })],
+            vec![
+                json!({ "lines": [{ "sequence": "2", "text": "packing\nall" }], "status": "COMPILE_STATUS_SUCCEEDED" }),
+            ],
             End::Done,
         ),
         ("WatchRollout", 0) => {
@@ -53,13 +55,14 @@ fn api(end: &'static str) -> Api {
 fn a_publish_is_followed_over_breaks() {
     let api = api("SUCCEEDED");
     expect![[r#"
-        app      hello
+        app      acme/hello
         version  v4
         url      http://hello-acme.ignite.localhost/
         --- exit 0
         compiling
           | resolving
           | packing
+          | all
         starting v4
         v4 is live
     "#]]
