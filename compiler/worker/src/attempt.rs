@@ -23,6 +23,9 @@ use crate::worker::Shared;
 /// Pause between two tries to tell the end of a job.
 const TELL_AGAIN: Duration = Duration::from_millis(500);
 
+/// Longest time for a source to come and for an artifact to go.
+const TRANSFER_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// How the source is called while it is compiled: taken for an archive whatever is in it.
 const SOURCE: &str = "source.tar";
 const ARTIFACT: &str = "artifact";
@@ -203,8 +206,9 @@ async fn make(shared: &Arc<Shared>, job: &LeasedJob, stop: &Stop, say: &Say) -> 
     let workspace = workspace.map_err(|error| ours(shared, "it has a fault", &error))?;
     let workspace = workspace.map_err(|error| ours(shared, "the builder could not use its disk", &error))?;
     let archive = workspace.path().join(SOURCE);
+    let fetching = shared.queue.fetch(&source.archive, source.archive_bytes, &archive);
     let fetched = tokio::select! {
-        fetched = shared.queue.fetch(&source.archive, source.archive_bytes, &archive) => fetched,
+        fetched = shared.call(TRANSFER_MAX, fetching) => fetched,
         () = stop.task.cancelled() => return Err(Ended::Stopped),
     };
     fetched.map_err(|error| not_fetched(shared, &error))?;
@@ -261,8 +265,9 @@ async fn store(
     compiled: &ignite_compiler_builder::Compiled,
 ) -> Result<(), Ended> {
     let artifact = workspace.join(ARTIFACT);
+    let storing = shared.queue.store(&artifact, &compiled.digest, compiled.bytes);
     let stored = tokio::select! {
-        stored = shared.queue.store(&artifact, &compiled.digest, compiled.bytes) => stored,
+        stored = shared.call(TRANSFER_MAX, storing) => stored,
         () = stop.task.cancelled() => return Err(Ended::Stopped),
     };
     stored.map_err(|error| ours(shared, "the artifact could not be stored", &error))

@@ -283,6 +283,11 @@ impl Queue for MemoryQueue {
         ready(Ok(renewed.unwrap_or(Standing::Lost)))
     }
 
+    /// What had a lease ended with the program.
+    fn reclaim<'a>(&'a self, _owner: &'a str) -> Pending<'a, u64> {
+        ready(Ok(0))
+    }
+
     fn look<'a>(&'a self, lease: &'a Lease) -> Pending<'a, Standing> {
         let standing = self.held(lease, |entry, _| if entry.cancel { Standing::Cancelled } else { Standing::Held });
         ready(Ok(standing.unwrap_or(Standing::Lost)))

@@ -39,6 +39,9 @@ pub trait Queue: Send + Sync + 'static {
     /// Extends a lease to `lease` from now.
     fn renew<'a>(&'a self, lease: &'a Lease, until: Duration) -> Pending<'a, Standing>;
 
+    /// Gives back what `owner` had leased before it was killed: it has its name again, and nothing of the jobs. How many.
+    fn reclaim<'a>(&'a self, owner: &'a str) -> Pending<'a, u64>;
+
     /// How a job stands, without writing.
     fn look<'a>(&'a self, lease: &'a Lease) -> Pending<'a, Standing>;
 

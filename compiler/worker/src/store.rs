@@ -164,6 +164,10 @@ impl Queue for StoreQueue {
         })
     }
 
+    fn reclaim<'a>(&'a self, owner: &'a str) -> Pending<'a, u64> {
+        Box::pin(async move { self.meta.release_jobs_of(COMPILE_JOBS, owner, self.now_ms()).await.map_err(records) })
+    }
+
     fn look<'a>(&'a self, lease: &'a Lease) -> Pending<'a, Standing> {
         Box::pin(async move {
             let job = match self.meta.load_job(lease.job).await {

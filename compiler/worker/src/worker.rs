@@ -18,7 +18,8 @@ use crate::status::{Part, Status};
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Who leases jobs: a name that no other worker has at the same time.
+    /// Who leases jobs: a name that no other worker has at the same time. One that starts again under the name it had takes up
+    /// at once what it had leased; else the leases lapse first.
     pub name: String,
     /// Compiles at once, at least one.
     pub compiles_max: usize,
@@ -162,6 +163,14 @@ impl Drop for Worker {
 async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let compiler = Arc::clone(&shared.compiler);
     let _ = tokio::task::spawn_blocking(move || compiler.sweep()).await;
+    match shared.call(shared.options.call_max, shared.queue.reclaim(&shared.options.name)).await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "jobs that this builder had before it was killed are taken up again"),
+        // Their leases lapse.
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "it cannot be seen what this builder had before");
+        }
+    }
     let places = Arc::new(Semaphore::new(shared.options.compiles_max.max(1)));
     let mut attempts = JoinSet::new();
     let mut wake = shared.queue.wake();

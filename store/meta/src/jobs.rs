@@ -248,6 +248,20 @@ impl Meta {
         Ok(updated.rows_affected() > 0)
     }
 
+    /// Gives back all jobs of a kind that `owner` has leased, to be leased again at once: for who starts again under the
+    /// name it had, and has nothing of them. Returns how many.
+    pub async fn release_jobs_of(&self, kind: &str, owner: &str, now_ms: u64) -> Result<u64, MetaError> {
+        let updated = sqlx::query(
+            "UPDATE jobs SET state = 'waiting', due_ms = $1 WHERE kind = $2 AND owner = $3 AND state = 'leased'",
+        )
+        .bind(int(now_ms))
+        .bind(kind)
+        .bind(owner)
+        .execute(&self.0.write)
+        .await?;
+        Ok(updated.rows_affected())
+    }
+
     /// Marks a job to be cancelled; one that only waits ends now. Tells whether it was not over yet.
     pub async fn cancel_job(&self, id: JobId, now_ms: u64) -> Result<bool, MetaError> {
         let mut tx = self.begin().await?;

@@ -135,7 +135,7 @@ fn artifact(out: &Path, content: &str) -> Result<Compiled, CompileError> {
 /// A queue that stands still while a test wants it to.
 pub(crate) struct Still {
     pub(crate) inner: Arc<dyn Queue>,
-    /// Calls that do not lease are not answered.
+    /// Calls about jobs and logs are not answered.
     pub(crate) still: AtomicBool,
     /// Objects neither come nor go.
     pub(crate) hangs: AtomicBool,
@@ -154,7 +154,7 @@ impl Still {
     }
 
     fn or_hangs<'a, T: 'a>(&'a self, call: Pending<'a, T>) -> Pending<'a, T> {
-        if self.hangs.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { self.or_never(call) }
+        if self.hangs.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { call }
     }
 
     fn or_never<'a, T: 'a>(&'a self, call: Pending<'a, T>) -> Pending<'a, T> {
@@ -169,6 +169,10 @@ impl Queue for Still {
 
     fn renew<'a>(&'a self, lease: &'a Lease, until: Duration) -> Pending<'a, Standing> {
         self.or_never(self.inner.renew(lease, until))
+    }
+
+    fn reclaim<'a>(&'a self, owner: &'a str) -> Pending<'a, u64> {
+        self.or_never(self.inner.reclaim(owner))
     }
 
     fn look<'a>(&'a self, lease: &'a Lease) -> Pending<'a, Standing> {

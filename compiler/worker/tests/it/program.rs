@@ -64,10 +64,11 @@ struct Program {
 impl Program {
     fn start(folder: &Path, cache: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ignite-builder"))
-            .args(["--admin", "127.0.0.1:0", "--lease-secs", "3"])
+            .args(["--admin", "127.0.0.1:0"])
             .arg("--cache")
             .arg(cache)
             .args(more)
+            .env("IGNITE_BUILDER_LEASE_SECS", "3")
             .env("IGNITE_STORE", format!("sqlite:{}", folder.join("ignite.db").display()))
             .env("IGNITE_OBJECTS", format!("file:{}", folder.join("objects").display()))
             .stdin(Stdio::null())
@@ -221,6 +222,20 @@ async fn a_builder_that_is_killed_leaves_nothing_and_its_jobs_are_taken_over() {
     let program = Program::start(platform.folder.path(), &place, &[]);
     let warm = platform.submit(0, &sources[1], 3).await;
     assert!(matches!(platform.ended(warm).await, End::Succeeded(_)));
+    program.ends();
+
+    // Under its old name a builder takes up at once what it had, long before its lease lapses.
+    let long = ["--name", "b", "--lease-secs", "600"];
+    let many = format!("{PYTHON}x = [{}]\n", "f(1, a=2),".repeat(700_000));
+    let job = platform.submit(100, &archive(&[("handler.py", many.as_bytes())]), 3).await;
+    let program = Program::start(platform.folder.path(), &place, &long);
+    program.says("a compile begins");
+    program.kill();
+    let program = Program::start(platform.folder.path(), &place, &long);
+    program.says("jobs that this builder had before it was killed are taken up again");
+    program.says("a compile begins");
+    assert!(platform.meta.cancel_job(job, ignite_compiler_worker::system_clock()()).await.unwrap());
+    assert_eq!(platform.ended(job).await, End::Cancelled);
     program.ends();
 
     let mut jobs = Vec::new();

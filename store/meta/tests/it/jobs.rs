@@ -44,6 +44,22 @@ pub(crate) async fn a_lapsed_lease_goes_to_another(meta: &Meta) {
     assert_eq!(meta.finish_job(job_id(1), 2, false, "{}", late + 7).await.unwrap(), Some(JobOutcome::Failed));
 }
 
+pub(crate) async fn who_starts_again_gives_back_what_it_had(meta: &Meta) {
+    for number in 1..=3 {
+        meta.insert_job(&job(number, "compile"), NOW).await.unwrap();
+        let owner = if number == 3 { "b2" } else { "b1" };
+        meta.lease_job("compile", owner, NOW, NOW + LEASE).await.unwrap().unwrap();
+    }
+    assert_eq!(meta.release_jobs_of("build", "b1", NOW).await.unwrap(), 0);
+    assert_eq!(meta.release_jobs_of("compile", "b1", NOW).await.unwrap(), 2);
+    assert_eq!(meta.renew_job(job_id(1), 1, NOW, NOW + LEASE).await.unwrap(), Renewed::Lost);
+    for expected in [job_id(1), job_id(2)] {
+        let again = meta.lease_job("compile", "b1", NOW, NOW + LEASE).await.unwrap().unwrap();
+        assert_eq!((again.id, again.attempt), (expected, 2));
+    }
+    assert_eq!(meta.lease_job("compile", "b1", NOW, NOW + LEASE).await.unwrap(), None, "another's stays its own");
+}
+
 pub(crate) async fn a_job_that_is_lost_too_often_ends(meta: &Meta) {
     meta.insert_job(&job(1, "compile"), NOW).await.unwrap();
     let mut now = NOW;

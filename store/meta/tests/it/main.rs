@@ -49,7 +49,7 @@ contract! {
         a_change_wakes_who_waits, watchers_are_remembered_while_they_are_heard_of;
     jobs: a_job_is_leased_renewed_and_finished, a_lapsed_lease_goes_to_another, a_job_that_is_lost_too_often_ends,
         a_job_ends_in_time, cancel_wins, the_end_of_a_job_is_told_until_settled, two_leasers_never_hold_one_job,
-        a_released_job_waits_again;
+        a_released_job_waits_again, who_starts_again_gives_back_what_it_had;
     outbox: effects_are_leased_in_order_and_done_once, an_effect_put_off_comes_back_with_its_error,
         two_carriers_never_hold_one_effect;
     logs: lines_have_no_gap, a_batch_sent_twice_is_stored_once, a_stream_is_trimmed, streams_are_listed_and_swept,
