@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, header};
-use ignite_core_model::{Digest, EXECUTION_ID_HEADER, ExecutionId, PLATFORM_KEY_HEADER, Secret};
+use ignite_core_model::{Digest, EXECUTION_ID_HEADER, ExecutionId, OrganizationId, PLATFORM_KEY_HEADER, Secret};
+use ignite_identity::{IdentityError, Issuers};
 use ignite_store_meta::{Meta, Token};
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ pub const INVOKE_SCOPE: &str = "Invoke";
 const ALL_SCOPES: &str = "*";
 
 /// Longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 1024;
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// How long what was found of a token is used without asking again: a revoked one ends within this time.
 const KEPT_FOR: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub(crate) fn platform_execution(headers: &HeaderMap, key: Option<&Secret<String
 /// Knows tokens.
 pub(crate) struct Tokens {
     meta: Meta,
+    issuers: Issuers,
     known: Mutex<Known>,
 }
 
@@ -56,18 +58,24 @@ pub(crate) struct Tokens {
 type Known = HashMap<[u8; 32], (Instant, Option<Token>)>;
 
 impl Tokens {
-    pub(crate) fn new(meta: Meta) -> Self {
-        Self { meta, known: Mutex::default() }
+    pub(crate) fn new(meta: Meta, issuers: Issuers) -> Self {
+        Self { meta, issuers, known: Mutex::default() }
     }
 
     /// Lets a caller in, or says why not.
     pub(crate) async fn check(&self, headers: &HeaderMap, app: &App) -> Result<(), GatewayError> {
         let token = bearer(headers)?;
+        if self.issuers.are_meant_by(token) {
+            let identity = self.issuers.identify(token, now_ms() / 1000).await.map_err(|error| match error {
+                IdentityError::Invalid(_) => GatewayError::InvalidToken,
+                IdentityError::Unavailable(_) => GatewayError::CannotAuthenticate,
+            })?;
+            return allowed(&identity.organization, &identity.scopes, app);
+        }
         let found = self.find(Token::hash_of(token)).await?;
         let now_ms = now_ms();
         let token = found.filter(|token| token.is_valid(now_ms)).ok_or(GatewayError::InvalidToken)?;
-        let allows = token.scopes.iter().any(|scope| scope == INVOKE_SCOPE || scope == ALL_SCOPES);
-        if token.organization == app.organization && allows { Ok(()) } else { Err(GatewayError::Forbidden) }
+        allowed(&token.organization, &token.scopes, app)
     }
 
     async fn find(&self, hash: [u8; 32]) -> Result<Option<Token>, GatewayError> {
@@ -101,6 +109,11 @@ impl Tokens {
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn allowed(organization: &OrganizationId, scopes: &[String], app: &App) -> Result<(), GatewayError> {
+    let allows = scopes.iter().any(|scope| scope == INVOKE_SCOPE || scope == ALL_SCOPES);
+    if *organization == app.organization && allows { Ok(()) } else { Err(GatewayError::Forbidden) }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, GatewayError> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ignite_core_model::Secret;
+use ignite_identity::Issuers;
 
 /// How a gateway serves.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct GatewayConfig {
     /// The key by which it knows calls of the control plane, at least 32 bytes. Who shows it needs no token and chooses the
     /// execution's id. Without one, nobody is known so.
     pub platform_key: Option<Secret<String>>,
+    /// Identity providers whose tokens let callers in, beside the platform's own tokens.
+    pub issuers: Issuers,
     /// Its bounds.
     pub limits: GatewayLimits,
 }

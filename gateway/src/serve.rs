@@ -71,9 +71,9 @@ impl Gateway {
         let (stop, ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let name = config.name.clone();
         let shared = Arc::new(Shared {
+            tokens: Tokens::new(meta.clone(), config.issuers.clone()),
             config,
             table: Arc::default(),
-            tokens: Tokens::new(meta.clone()),
             scaler,
             metrics: Metrics::new(),
             ready: Arc::clone(&ready),

@@ -4,5 +4,6 @@
 
 mod door;
 mod instance;
+mod jwt;
 mod requests;
 mod stage;

@@ -9,10 +9,14 @@ use ignite_core_model::{
     InstanceState, Runtime, Secret, Target, TokenId, VersionNumber,
 };
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler};
+use ignite_identity::fake::FakeIssuer;
 use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions, Token};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// The key of the identity provider.
+pub(crate) const ISSUER_SEED: [u8; 32] = [7; 32];
 
 pub(crate) const TOKEN: &str = "ignite_secret";
 pub(crate) const STRANGER: &str = "ignite_stranger";
@@ -98,6 +102,7 @@ impl Stage {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             base_domain: "ignite.localhost".to_owned(),
             name: "gateway".to_owned(),
+            issuers: FakeIssuer::new(ISSUER_SEED).issuers(),
             platform_key: Some(Secret::new(PLATFORM_KEY.to_owned())),
             limits,
         };

@@ -8,7 +8,10 @@ use connectrpc::ConnectError;
 use http::{HeaderMap, header};
 use ignite_core_model::OrganizationId;
 use ignite_core_proto::DESCRIPTOR_SET;
-use ignite_store_meta::{Meta, Token};
+use ignite_identity::{Identity, IdentityError};
+use ignite_store_meta::Token;
+
+use super::Platform;
 
 /// The scope that is every method.
 pub(crate) const ALL_SCOPES: &str = "*";
@@ -21,7 +24,7 @@ const OPEN_SERVICES: [&str; 3] =
     ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
 /// Longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 1024;
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest time to look a token up.
 const LOOK_UP_MAX: Duration = Duration::from_secs(5);
@@ -81,25 +84,18 @@ pub(crate) fn methods() -> &'static [String] {
 
 /// Lets a caller of `path` in, or says why not. `Ok(None)` is an open service.
 pub(crate) async fn enter(
-    meta: &Meta,
+    platform: &Platform,
     path: &str,
     headers: &HeaderMap,
-    now_ms: u64,
 ) -> Result<Option<Caller>, ConnectError> {
     if OPEN_SERVICES.iter().any(|service| path.starts_with(service)) {
         return Ok(None);
     }
     let token = bearer(headers)?;
-    let found = tokio::time::timeout(LOOK_UP_MAX, meta.find_token(&Token::hash_of(token))).await;
-    let found = match found {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(super::errors::meta(error)),
-        Err(_) => return Err(ConnectError::unavailable("the token could not be checked in time: try again")),
+    let caller = match platform.issuers.are_meant_by(token) {
+        true => identified(platform, token).await?,
+        false => known(platform, token).await?,
     };
-    let token = found.filter(|token| token.is_valid(now_ms)).ok_or_else(|| {
-        ConnectError::unauthenticated("the token is not valid: it is unknown, has expired or was revoked")
-    })?;
-    let caller = Caller { organization: token.organization, scopes: token.scopes };
     let method = path.rsplit('/').next().unwrap_or_default();
     if !methods().iter().any(|known| known == path) {
         return Err(ConnectError::unimplemented(format!("there is no method `{path}`")));
@@ -109,6 +105,36 @@ pub(crate) async fn enter(
     } else {
         Err(ConnectError::permission_denied(format!("the token does not have the scope `{method}`")))
     }
+}
+
+/// Whose token of the platform it is.
+async fn known(platform: &Platform, token: &str) -> Result<Caller, ConnectError> {
+    let found = tokio::time::timeout(LOOK_UP_MAX, platform.meta().find_token(&Token::hash_of(token))).await;
+    let found = match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Err(super::errors::meta(error)),
+        Err(_) => return Err(ConnectError::unavailable("the token could not be checked in time: try again")),
+    };
+    let token = found.filter(|token| token.is_valid(platform.now_ms())).ok_or_else(|| {
+        ConnectError::unauthenticated("the token is not valid: it is unknown, has expired or was revoked")
+    })?;
+    Ok(Caller { organization: token.organization, scopes: token.scopes })
+}
+
+/// Whom an identity provider says it is. Their organisation comes into being with its first caller.
+async fn identified(platform: &Platform, token: &str) -> Result<Caller, ConnectError> {
+    let now_ms = platform.now_ms();
+    let identity = platform.issuers.identify(token, now_ms / 1000).await.map_err(|error| match error {
+        IdentityError::Invalid(_) => ConnectError::unauthenticated(error.to_string()),
+        IdentityError::Unavailable(_) => ConnectError::unavailable(error.to_string()),
+    })?;
+    let Identity { organization, mut scopes, .. } = identity;
+    // Other organisations are made by tokens of the platform only.
+    scopes.retain(|scope| scope != ADMIN_SCOPE);
+    if !platform.meta().has_organization(&organization).await.map_err(super::errors::meta)? {
+        platform.meta().create_organization(&organization, now_ms).await.map_err(super::errors::meta)?;
+    }
+    Ok(Caller { organization, scopes })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ConnectError> {

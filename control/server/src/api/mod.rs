@@ -25,6 +25,7 @@ use std::sync::Arc;
 use connectrpc::{RequestContext, Router};
 use ignite_core_model::{FunctionId, HostLabel, OrganizationId};
 use ignite_core_proto::{Checker, DESCRIPTOR_SET, v1};
+use ignite_identity::Issuers;
 use ignite_store_meta::Meta;
 use ignite_store_meta::seal::Keyring;
 use ignite_store_objects::{Objects, UrlSigner};
@@ -68,6 +69,8 @@ pub struct Platform {
     pub url: PublicUrl,
     /// Checks URLs of uploads, where the object store is a folder.
     pub signer: Option<UrlSigner>,
+    /// Identity providers whose tokens let callers in, beside the platform's own tokens.
+    pub issuers: Issuers,
     /// Seals secrets.
     pub keys: Keyring,
 }

@@ -174,7 +174,7 @@ async fn answer(mut request: Request<Incoming>, platform: &Platform, mut service
         let key = key.to_owned();
         return object(request, platform, &key).await;
     }
-    match door::enter(platform.meta(), path, request.headers(), platform.now_ms()).await {
+    match door::enter(platform, path, request.headers()).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);

@@ -6,6 +6,7 @@ mod api;
 mod apps;
 mod executions;
 mod gateway;
+mod jwt;
 mod platform;
 mod secrets;
 mod stage;

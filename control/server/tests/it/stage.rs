@@ -6,6 +6,7 @@ use std::time::Duration;
 use ignite_control_server::api::{self, ApiServer, PublicUrl};
 use ignite_control_server::executions::{ExecutionLimits, Executions, GatewayClient};
 use ignite_core_model::{InstanceState, OrganizationId, Secret, TokenId};
+use ignite_identity::fake::FakeIssuer;
 use ignite_store_meta::Token;
 use ignite_store_meta::seal::{Keyring, SealingKey};
 use ignite_store_objects::{Location, Objects, UrlSigner};
@@ -21,6 +22,9 @@ use crate::platform::Platform;
 
 /// A port that nothing listens on: it is in no range that systems give out.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+/// The key of the identity provider.
+pub(crate) const ISSUER_SEED: [u8; 32] = [7; 32];
 
 pub(crate) struct Stage {
     pub(crate) platform: Platform,
@@ -64,6 +68,7 @@ impl Stage {
             executions: executions.clone(),
             url,
             signer: Some(signer),
+            issuers: FakeIssuer::new(ISSUER_SEED).issuers(),
             keys: Keyring::new(SealingKey::generate().unwrap(), Vec::new()),
         };
         let server = ApiServer::start(listener, address, parts);
