@@ -62,6 +62,8 @@ pub enum Command {
     Invoke(InvokeArgs),
     /// Compile again what an artifact was made of, and compare
     Verify(VerifyArgs),
+    /// Serve the whole platform on this machine
+    Serve(ServeArgs),
     /// Deploy a project: make the app, save, compile, publish and follow it, in one step
     Deploy(deploy::DeployFolderArgs),
     /// Make, show and change apps
@@ -73,6 +75,9 @@ pub enum Command {
     /// Show versions, fetch their source, roll back to them
     #[command(subcommand)]
     Version(draft::VersionCommand),
+    /// Build images, which this release does not do yet
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Build(BuildImageArgs),
     /// Show and follow executions
     #[command(subcommand, visible_alias = "exec")]
     Execution(access::ExecutionCommand),
@@ -91,6 +96,29 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+/// `ignite serve`
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Keep everything in this folder [default: ignite in the data folder]
+    #[arg(long, env = "IGNITE_DATA_DIR")]
+    pub data: Option<PathBuf>,
+    /// Serve the API on this port of the loopback address; 0 takes any
+    #[arg(long, default_value_t = 7070)]
+    pub api_port: u16,
+    /// Serve apps on this port of the loopback address; 0 takes any
+    #[arg(long, default_value_t = 8080)]
+    pub gateway_port: u16,
+    /// Serve apps at <app>-<org>. and this
+    #[arg(long, default_value = "ignite.localhost")]
+    pub base_domain: String,
+    /// Keep this many hosts ready for each runtime in use
+    #[arg(long, default_value_t = 1)]
+    pub warm: usize,
+    /// Compile even where the kernel cannot lock the tools up
+    #[arg(long)]
+    pub allow_unsandboxed: bool,
 }
 
 /// `ignite new`
@@ -219,6 +247,14 @@ pub struct InvokeArgs {
     /// Give up after this many seconds
     #[arg(long, default_value_t = 300)]
     pub timeout_secs: u64,
+}
+
+/// `ignite build`: read as a whole, so that what is said about it is what it is about.
+#[derive(Debug, clap::Args)]
+pub struct BuildImageArgs {
+    /// Whatever is typed
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<String>,
 }
 
 /// `ignite verify`

@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod dev;
 mod exit;
+mod platform;
 mod project;
 mod serve;
 pub mod settings;

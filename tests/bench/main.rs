@@ -11,6 +11,7 @@ mod host;
 mod idle;
 mod kit;
 mod options;
+mod platform;
 mod report;
 mod rounds;
 mod server;
@@ -26,7 +27,8 @@ fn main() -> Result<()> {
     match arguments.split_first() {
         Some((verb, rest)) if verb == "host" => host::command(rest),
         Some((verb, rest)) if verb == "compile" => compile::command(rest),
-        _ => bail!("usage: ignite-bench host|compile …"),
+        Some((verb, rest)) if verb == "platform" => platform::command(rest),
+        _ => bail!("usage: ignite-bench host|compile|platform …"),
     }
 }
 

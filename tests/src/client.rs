@@ -91,13 +91,15 @@ impl Client {
         Ok(self.stream.write_all(bytes.as_ref())?)
     }
 
-    /// Sends one request; `headers` are whole lines, each with its line end.
+    /// Sends one request; `headers` are whole lines, each with its line end. The host is `test` where they name none.
     ///
     /// # Errors
     /// As [`Client::send`].
     pub fn request(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<()> {
         let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-        self.send(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{headers}{length}\r\n"))?;
+        let named = headers.lines().any(|line| line.starts_with("host:"));
+        let host = if named { "" } else { "host: test\r\n" };
+        self.send(format!("{method} {path} HTTP/1.1\r\n{host}{headers}{length}\r\n"))?;
         self.send(body)
     }
 

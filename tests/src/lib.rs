@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod examples;
 pub mod host;
+pub mod platform;
 pub mod product;
 pub mod steady;
 pub mod tree;

@@ -38,6 +38,8 @@ pub struct Plan {
     pub per_second: u32,
     /// Connections.
     pub connections: usize,
+    /// Whether a gateway stands before the host: it gives ids of its own, and tells the version that answered.
+    pub through_gateway: bool,
 }
 
 impl Plan {
@@ -51,6 +53,7 @@ impl Plan {
             headers: String::new(),
             per_second: PER_SECOND,
             connections: CONNECTIONS,
+            through_gateway: false,
         }
     }
 }
@@ -84,6 +87,8 @@ pub struct Reconciled {
     pub ended: Instant,
     /// What came.
     pub outcome: Outcome,
+    /// The version of the app that answered, where a gateway told it.
+    pub version: Option<u32>,
 }
 
 /// A load that goes on until [`Steady::finish`].
@@ -174,34 +179,34 @@ impl Sender {
             let due = self.begun + Duration::from_secs_f64(number as f64 / f64::from(self.plan.per_second));
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let sent = Instant::now();
-            let outcome = self.one(number);
+            let (outcome, version) = self.one(number);
             if !matches!(outcome, Outcome::Own | Outcome::Refused { .. }) {
                 self.client = None;
             }
             if outcome == Outcome::Own {
                 own.fetch_add(1, Ordering::Relaxed);
             }
-            requests.push(Reconciled { number, sent, ended: Instant::now(), outcome });
+            requests.push(Reconciled { number, sent, ended: Instant::now(), outcome, version });
             done.fetch_add(1, Ordering::Relaxed);
             number += self.plan.connections as u64;
         }
         requests
     }
 
-    fn one(&mut self, number: u64) -> Outcome {
+    fn one(&mut self, number: u64) -> (Outcome, Option<u32>) {
         let id = format!("01JE{:04}{number:018}", self.load % 10_000);
         let mut body = format!("request {number} ").into_bytes();
         body.resize(body.len().max(number as usize * 37 % BODY_BYTES_MAX), b'a' + (number % 26) as u8);
         // What came since the last answer was asked for by nobody. A connection that was closed since is no loss.
         match self.client.as_mut().map(Client::quiet) {
-            Some(Err(error)) => return Outcome::Crossed(format!("{error:#}")),
+            Some(Err(error)) => return (Outcome::Crossed(format!("{error:#}")), None),
             Some(Ok(false)) | None => match Client::connect(&self.plan.address) {
                 Ok(client) => self.client = Some(client),
-                Err(error) => return Outcome::Lost(format!("{error:#}")),
+                Err(error) => return (Outcome::Lost(format!("{error:#}")), None),
             },
             Some(Ok(true)) => {}
         }
-        let Some(client) = &mut self.client else { return Outcome::Lost("no connection".into()) };
+        let Some(client) = &mut self.client else { return (Outcome::Lost("no connection".into()), None) };
         let Plan { host, path, headers, .. } = &self.plan;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}x-ignite-execution-id: {id}\r\ncontent-length: {}\r\n\r\n",
@@ -209,8 +214,13 @@ impl Sender {
         );
         let answer = client.send([head.as_bytes(), &body].concat()).and_then(|()| client.answer());
         match answer {
-            Ok(answer) => judge(&answer, &id, &body),
-            Err(error) => Outcome::Lost(format!("{error:#}")),
+            Ok(answer) => {
+                let given = answer.header("x-ignite-execution-id").unwrap_or_default();
+                let id = if self.plan.through_gateway && given.len() == id.len() { &given } else { &id };
+                let version = answer.header("x-ignite-version").and_then(|text| text.parse().ok());
+                (judge(&answer, id, &body), version)
+            }
+            Err(error) => (Outcome::Lost(format!("{error:#}")), None),
         }
     }
 }

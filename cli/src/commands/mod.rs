@@ -16,6 +16,7 @@ mod payload;
 mod rollout;
 mod run;
 mod secret;
+mod serve;
 mod source;
 mod token;
 mod verify;
@@ -34,12 +35,14 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, ui: &mut Ui) -> Re
         Command::Run(args) => run::run(&args, settings, ui),
         Command::Dev(args) => dev::run(&args, settings, ui),
         Command::Verify(args) => verify::run(&args, settings, ui),
+        Command::Serve(args) => serve::run(&args, settings, ui),
         Command::Doctor(args) => doctor::run(&args, settings, ui),
         Command::Invoke(args) => invoke::run(&args, settings, ui),
         Command::Deploy(args) => deploy::run(&args, settings, ui),
         Command::App(command) => app::run(command, settings, ui),
         Command::Draft(command) => draft::run(command, settings, ui),
         Command::Version(command) => version::run(command, settings, ui),
+        Command::Build(_) => Err(source::no_builds()),
         Command::Execution(command) => execution::run(command, settings, ui),
         Command::Secret(command) => secret::run(command, settings, ui),
         Command::Token(command) => token::run(command, settings, ui),

@@ -10,7 +10,10 @@ mod clock;
 mod events;
 pub mod executions;
 pub mod rounds;
+mod scaler;
 
+pub use api::compile_stream;
 pub use apps::{AppError, Apps, Attached, COMPILE_JOBS, CompileJob};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use events::AppEvent;
+pub use scaler::Scaler;

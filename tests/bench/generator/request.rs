@@ -78,6 +78,23 @@ impl Request {
 
     /// The request for a handler of the same kind at another path.
     pub(crate) fn to_path(handler: Handler, path: &str, dialect: Dialect, answers: Answers) -> Self {
+        let line = match dialect {
+            Dialect::Http => format!("POST {path} HTTP/1.1\r\nhost: bench\r\n"),
+            Dialect::Fn => format!(
+                "POST /call HTTP/1.1\r\nhost: bench\r\nfn-intent: httprequest\r\nfn-call-id: bench\r\n\
+                 fn-http-method: POST\r\nfn-http-request-url: {path}\r\nfn-deadline: 2099-01-01T00:00:00Z\r\n"
+            ),
+        };
+        Self::after(&line, handler, answers)
+    }
+
+    /// The request for a handler of ours by hostname; `headers` are whole lines, each with its line end.
+    pub(crate) fn to_host(handler: Handler, host: &str, headers: &str) -> Self {
+        let line = format!("POST {} HTTP/1.1\r\nhost: {host}\r\n{headers}", handler.path());
+        Self::after(&line, handler, Answers::Greeting)
+    }
+
+    fn after(line: &str, handler: Handler, answers: Answers) -> Self {
         let (body, kind, id_in_body) = match handler {
             Handler::Hello | Handler::Wait => {
                 let begin = r#"{"name":"Ada","id":""#;
@@ -88,13 +105,6 @@ impl Request {
                 body.extend((0..ECHO_BYTES - ID_DIGITS).map(|index| b'a' + (index % 23) as u8));
                 (body, "application/octet-stream", 0)
             }
-        };
-        let line = match dialect {
-            Dialect::Http => format!("POST {path} HTTP/1.1\r\nhost: bench\r\n"),
-            Dialect::Fn => format!(
-                "POST /call HTTP/1.1\r\nhost: bench\r\nfn-intent: httprequest\r\nfn-call-id: bench\r\n\
-                 fn-http-method: POST\r\nfn-http-request-url: {path}\r\nfn-deadline: 2099-01-01T00:00:00Z\r\n"
-            ),
         };
         let head = format!("{line}content-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
         let (body_at, id_at) = (head.len(), head.len() + id_in_body);

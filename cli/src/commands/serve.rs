@@ -1,0 +1,76 @@
+//! `ignite serve`
+
+use std::path::PathBuf;
+
+use crate::args::ServeArgs;
+use crate::config;
+use crate::exit::{CliError, Exit};
+use crate::platform::{Platform, PlatformOptions, log};
+use crate::serve;
+use crate::settings::Settings;
+use crate::stops::Stops;
+use crate::ui::Ui;
+
+pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
+    let data = match &args.data {
+        Some(data) => data.clone(),
+        None => default_data(settings)?,
+    };
+    let data = std::path::absolute(&data).map_err(|error| {
+        CliError::new(Exit::InvalidArgument, format!("could not use {}", data.display())).caused_by(&error)
+    })?;
+    let options = PlatformOptions {
+        data: data.clone(),
+        api_port: args.api_port,
+        gateway_port: args.gateway_port,
+        base_domain: args.base_domain.clone(),
+        warm_per_runtime: args.warm,
+        allow_unsandboxed: args.allow_unsandboxed,
+    };
+    let filter = (settings.env)("IGNITE_LOG").map(|text| text.to_string_lossy().into_owned());
+    log::start(filter.as_deref());
+    let runtime = serve::runtime()?;
+    let stops = Stops::listen(&runtime, || ())?;
+    runtime.block_on(async {
+        let platform = tokio::select! {
+            started = Platform::start(options, settings) => started?,
+            () = stops.first() => return Ok(Exit::Done),
+        };
+        ui.say(&format!("API      http://{}", platform.api_address()));
+        let port = platform.url.port.map_or_else(String::new, |port| format!(":{port}"));
+        ui.say(&format!("apps     http://<app>-<org>.{}{port}", platform.url.base_domain));
+        if let Some(admin) = platform.gateway_admin() {
+            ui.say(&format!("metrics  http://{admin}/metrics"));
+        }
+        ui.say(&format!("data     {}", data.display()));
+        if let Some(token) = &platform.first_token {
+            ui.say(&format!("token    {} (organisation {}; it is shown once)", token.secret, token.organization));
+            let endpoint = format!("http://{}", platform.api_address());
+            // Of no use to anyone but who started it; the platform serves either way.
+            match config::adopt(&settings.env, &endpoint, &token.secret, token.organization.as_str()) {
+                Ok(Some(path)) => ui.say(&format!("config   {}", path.display())),
+                Ok(None) => ui.say("config   is somebody's own already: `ignite login` takes the token"),
+                Err(error) => drop(ui.fail(&error)),
+            }
+        }
+        stops.first().await;
+        ui.say("stopping; press Ctrl-C again to stop at once");
+        tokio::select! {
+            () = platform.drain() => (),
+            () = stops.second() => (),
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// `XDG_DATA_HOME/ignite`, else `~/.local/share/ignite`.
+fn default_data(settings: &Settings) -> Result<PathBuf, CliError> {
+    let set = |name: &str| (settings.env)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .map(|dir| dir.join("ignite"))
+        .or_else(|| set("HOME").map(|dir| dir.join(".local/share/ignite")))
+        .ok_or_else(|| {
+            CliError::new(Exit::InvalidArgument, "could not find a place for the platform's data")
+                .hint("name a folder with --data")
+        })
+}

@@ -1,0 +1,240 @@
+//! The whole platform in one process: records in SQLite, objects in a folder, hosts as processes of this machine.
+//!
+//! The parts are those of a cluster; here they are put together. They meet in the store alone, so each could live elsewhere.
+
+mod artifacts;
+mod issuers;
+mod keys;
+pub(crate) mod log;
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ignite_compiler_worker::{StoreQueue, Worker, WorkerOptions};
+use ignite_control_deploy::local::{Confine, LocalBackend, LocalOptions, Probing, SealedSecrets};
+use ignite_control_deploy::{Agent, AgentOptions};
+use ignite_control_pipeline::Bounds;
+use ignite_control_pipeline::scale::Load;
+use ignite_control_server::api::{self, ApiServer, PublicUrl, new_secret};
+use ignite_control_server::executions::{ExecutionLimits, Executions, GatewayClient, GatewayClientOptions};
+use ignite_control_server::{Apps, Scaler, SystemClock, rounds};
+use ignite_core_model::{FunctionId, Secret, VersionNumber};
+use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits};
+use ignite_store_meta::{Location, Meta, MetaOptions};
+use ignite_store_objects::{Location as ObjectsLocation, Objects, UrlSigner};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{CliError, Exit};
+use crate::settings::Settings;
+
+pub(crate) use keys::FirstToken;
+
+/// Longest time from the start of a host to its first good probe.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// How long hosts may take to finish what they have when the platform ends.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Compiles at once.
+const COMPILES_MAX: usize = 2;
+
+/// What `ignite serve` is told.
+pub(crate) struct PlatformOptions {
+    /// The folder of everything that is kept.
+    pub(crate) data: PathBuf,
+    pub(crate) api_port: u16,
+    pub(crate) gateway_port: u16,
+    pub(crate) base_domain: String,
+    pub(crate) warm_per_runtime: usize,
+    pub(crate) allow_unsandboxed: bool,
+}
+
+/// A platform that runs.
+pub(crate) struct Platform {
+    /// What carries out accepted executions, and is ended before the gateway they go through.
+    calls: (CancellationToken, JoinHandle<()>),
+    api: ApiServer,
+    gateway: Gateway,
+    worker: Worker,
+    meta: Meta,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    /// Held as long as the data is in use; the system gives it back however the process ends.
+    _lock: File,
+    pub(crate) url: PublicUrl,
+    /// The token that was made because there was none.
+    pub(crate) first_token: Option<FirstToken>,
+}
+
+/// Leads what the gateway sees to whoever scales.
+struct Scales(Scaler);
+
+impl ignite_gateway::Scaler for Scales {
+    fn wake(&self, app: &FunctionId, version: VersionNumber) {
+        self.0.wake(app, version);
+    }
+
+    fn load(&self, app: &FunctionId, version: VersionNumber, load: ignite_gateway::Load) {
+        let load = Load { executions_peak: load.executions_peak, idle_ms: load.idle_ms };
+        self.0.load(app, version, load);
+    }
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
+    CliError::new(Exit::Unavailable, format!("could not {what}")).caused_by(error)
+}
+
+impl Platform {
+    /// Starts every part.
+    pub(crate) async fn start(options: PlatformOptions, settings: &Settings) -> Result<Self, CliError> {
+        let data = &options.data;
+        std::fs::create_dir_all(data).map_err(|error| {
+            CliError::new(Exit::InvalidArgument, format!("could not make {}", data.display())).caused_by(&error)
+        })?;
+        let lock = lock(data)?;
+        let key = keys::load_or_make(&data.join("key"))?;
+        let issuers = issuers::load(&data.join("identity.toml"))?;
+        let sealing = keys::sealing(&data.join("sealing-key"))?;
+        let meta = Meta::open(&MetaOptions::new(Location::Sqlite(data.join("ignite.db"))))
+            .await
+            .map_err(|error| failed("open the records", &error))?;
+        let first_token = keys::first_token(&meta).await?;
+        let (listener, address) = ApiServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.api_port)))
+            .await
+            .map_err(|error| failed("serve the API", &error).hint("choose another port with --api-port"))?;
+        let signer = UrlSigner::new(key, &format!("http://{address}/objects"));
+        let root = data.join("objects");
+        let objects = Objects::open(&ObjectsLocation::Folder { root, signer: signer.clone() })
+            .map_err(|error| failed("open the object store", &error))?;
+        let apps = Apps::new(meta.clone(), Arc::new(SystemClock), Bounds::default());
+        let stop = CancellationToken::new();
+
+        let mut tasks = vec![tokio::spawn(rounds::run(apps.clone(), stop.clone()))];
+        let scaler = Scaler::start(apps.clone(), stop.clone());
+        let artifacts = artifacts::Kept::new(objects.clone(), data.join("artifacts"))
+            .map_err(|error| failed("keep artifacts", &error))?;
+        let backend = LocalBackend::new(
+            LocalOptions {
+                host_program: host_program(settings)?,
+                work_dir: data.join("hosts"),
+                cache_dir: settings.cache_dir.clone(),
+                warm_per_runtime: options.warm_per_runtime,
+                start_max: START_MAX,
+                drain_max: DRAIN_MAX,
+                probing: Probing::default(),
+                confine: Confine::WherePossible,
+                env: host_environment(settings),
+            },
+            Arc::new(artifacts),
+            Arc::new(SealedSecrets::new(meta.clone(), sealing.clone())),
+        )
+        .map_err(|error| failed("make a place for hosts", &error))?;
+        let agent = AgentOptions { name: "local".to_owned(), drain_max: DRAIN_MAX };
+        let agent = Agent::new(meta.clone(), Arc::new(backend), agent);
+        tasks.push(tokio::spawn(agent.run(stop.clone())));
+        let worker = Worker::start(
+            WorkerOptions::new("local", COMPILES_MAX),
+            Arc::new(StoreQueue::new(meta.clone(), objects.clone())),
+            Arc::new(crate::project::builder(settings, options.allow_unsandboxed)),
+            stop.clone(),
+        );
+        // Nobody but this process knows it.
+        let platform_key = Secret::new(new_secret().0);
+        let gateway = GatewayConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, options.gateway_port)),
+            admin: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            base_domain: options.base_domain.clone(),
+            name: "gateway-local".to_owned(),
+            platform_key: Some(platform_key.clone()),
+            issuers: issuers.clone(),
+            limits: GatewayLimits { drain_timeout: DRAIN_MAX, ..GatewayLimits::default() },
+        };
+        let gateway = Gateway::start(gateway, meta.clone(), Arc::new(Scales(scaler)))
+            .await
+            .map_err(|error| failed("serve the gateway", &error).hint("choose another port with --gateway-port"))?;
+        let caller = GatewayClient::new(GatewayClientOptions {
+            address: gateway.address().to_string(),
+            base_domain: options.base_domain.clone(),
+            key: platform_key,
+        });
+        let limits = ExecutionLimits { drain_max: DRAIN_MAX, ..ExecutionLimits::default() };
+        let executions = Executions::new(apps.clone(), objects.clone(), caller, limits);
+        let stop_calls = CancellationToken::new();
+        let calls = tokio::spawn(executions.clone().run("control-local".to_owned(), stop_calls.clone()));
+        let url = PublicUrl {
+            scheme: "http".to_owned(),
+            base_domain: options.base_domain,
+            port: Some(gateway.address().port()),
+        };
+        let parts =
+            api::Platform { apps, objects, executions, url: url.clone(), signer: Some(signer), issuers, keys: sealing };
+        let api = ApiServer::start(listener, address, parts);
+        Ok(Self { calls: (stop_calls, calls), api, gateway, worker, meta, stop, tasks, _lock: lock, url, first_token })
+    }
+
+    /// Where the API is served.
+    pub(crate) fn api_address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    /// Where metrics and probes of the gateway are served.
+    pub(crate) fn gateway_admin(&self) -> Option<SocketAddr> {
+        self.gateway.admin_address()
+    }
+
+    /// Lets all that is in flight finish, for a bounded time: callers first, then what serves them.
+    pub(crate) async fn drain(self) {
+        let (stop_calls, calls) = self.calls;
+        stop_calls.cancel();
+        let _ = calls.await;
+        self.gateway.drain().await;
+        self.api.drain().await;
+        self.stop.cancel();
+        self.worker.drain().await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.meta.close().await;
+    }
+}
+
+/// Makes sure that no other platform has this folder: two would each think the other's hosts their own.
+fn lock(data: &Path) -> Result<File, CliError> {
+    let path = data.join("lock");
+    let file = File::create(&path).map_err(|error| {
+        CliError::new(Exit::InvalidArgument, format!("could not make {}", path.display())).caused_by(&error)
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            Err(CliError::new(Exit::Unavailable, format!("could not take {} for this platform", data.display()))
+                .because(match error {
+                    std::fs::TryLockError::WouldBlock => "another `ignite serve` has it".to_owned(),
+                    std::fs::TryLockError::Error(error) => error.to_string(),
+                })
+                .hint("stop the other one, or name another folder with --data"))
+        }
+    }
+}
+
+/// The host's program: `IGNITE_HOST_PROGRAM`, else the one beside this program.
+fn host_program(settings: &Settings) -> Result<PathBuf, CliError> {
+    let named = (settings.env)("IGNITE_HOST_PROGRAM").map(PathBuf::from);
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("ignite-host")));
+    named.or(beside).filter(|path| path.is_file()).ok_or_else(|| {
+        CliError::new(Exit::Unavailable, "could not find `ignite-host`")
+            .hint("put it beside `ignite`, or name it with IGNITE_HOST_PROGRAM")
+    })
+}
+
+/// What hosts need of this process's environment: where interpreters are. Nothing of it reaches an app.
+fn host_environment(settings: &Settings) -> Vec<(String, String)> {
+    ["PATH", "HOME", "IGNITE_PYTHON", "IGNITE_DENO", "IGNITE_CACHE_DIR"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), (settings.env)(name)?.to_string_lossy().into_owned())))
+        .collect()
+}
