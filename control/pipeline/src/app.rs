@@ -31,6 +31,9 @@ pub struct App {
     pub rollout: Option<Rollout>,
     /// The version that requests are led to.
     pub active: Option<Active>,
+    /// The publish or rollback that put it live, until every gateway has taken up its route.
+    #[serde(default)]
+    pub landing: Option<Landing>,
     /// The number of the newest version.
     pub last_version: Option<VersionNumber>,
     /// Code that is run once, to be tried.
@@ -115,6 +118,16 @@ pub struct Active {
     pub since_ms: u64,
 }
 
+/// A publish or rollback whose version is live, and which ends when every gateway leads requests to it: who is told of its
+/// end can rely on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landing {
+    /// Its id.
+    pub job: JobId,
+    /// When it ends at the latest, whatever gateways say.
+    pub until_ms: u64,
+}
+
 /// Code that is run once, to be tried: in an instance of its own, without a number or a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
@@ -188,6 +201,7 @@ impl App {
             compiles: BTreeMap::new(),
             rollout: None,
             active: None,
+            landing: None,
             trial: None,
             last_version: None,
             generation: 0,
@@ -233,7 +247,9 @@ impl App {
             Life::Alive | Life::Gone => None,
         };
         let trial = self.trial.as_ref().map(|trial| trial.until_ms);
-        compile.chain(start).chain(delete).chain(trial).chain(self.settling.values().copied()).min()
+        let landing = self.landing.as_ref().map(|landing| landing.until_ms);
+        let settling = self.settling.values().copied();
+        compile.chain(start).chain(delete).chain(trial).chain(landing).chain(settling).min()
     }
 
     /// Instances wanted now, of every version that has any.

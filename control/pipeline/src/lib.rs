@@ -19,7 +19,7 @@ pub mod scale;
 mod step;
 
 pub use app::{
-    Active, App, CompileRun, Draft, DraftState, Life, RECORDS_MAX, Rollout, RolloutStage, Trial, VersionState,
+    Active, App, CompileRun, Draft, DraftState, Landing, Life, RECORDS_MAX, Rollout, RolloutStage, Trial, VersionState,
 };
 pub use effect::Effect;
 pub use event::{Bounds, CompileOutcome, Event, Refusal};

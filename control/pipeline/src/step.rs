@@ -3,8 +3,8 @@
 use ignite_core_model::{AppSettings, CodeSource, Compiled, Failure, JobId, Scaling, Step, Version, VersionNumber};
 
 use crate::{
-    Active, App, Bounds, CompileOutcome, CompileRun, Draft, DraftState, Effect, Event, JobKind, JobState, Life,
-    RECORDS_MAX, Refusal, Rollout, RolloutStage, Trial,
+    Active, App, Bounds, CompileOutcome, CompileRun, Draft, DraftState, Effect, Event, JobKind, JobState, Landing,
+    Life, RECORDS_MAX, Refusal, Rollout, RolloutStage, Trial,
 };
 
 /// Longest execution where an app sets none, in seconds: the host's own default.
@@ -314,7 +314,9 @@ impl Turn<'_> {
         }
         if healthy >= instances {
             self.app.rollout = None;
-            self.app.end_record(job, JobState::Succeeded, self.now_ms);
+            self.land();
+            let until_ms = self.now_ms.saturating_add(self.bounds.settle_ms_max);
+            self.app.landing = Some(Landing { job, until_ms });
             self.go_live(Active { version, instances, generation, scaling, since_ms: self.now_ms });
         } else if let Some(reason) = failure {
             self.end_rollout(|turn| JobState::Failed(turn.failure(Step::Start, reason)));
@@ -334,6 +336,14 @@ impl Turn<'_> {
     fn served(&mut self, generation: u64) {
         if self.app.active.as_ref().is_some_and(|active| active.generation == generation) {
             self.release(|_| true);
+            self.land();
+        }
+    }
+
+    /// Ends what put the active version live.
+    fn land(&mut self) {
+        if let Some(landing) = self.app.landing.take() {
+            self.app.end_record(landing.job, JobState::Succeeded, self.now_ms);
         }
     }
 
@@ -389,6 +399,7 @@ impl Turn<'_> {
         let cancelled = |turn: &Self| JobState::Cancelled(turn.failure(Step::Cancelled, "the app was deleted"));
         let mut draining: std::collections::BTreeSet<VersionNumber> = self.app.desired().into_keys().collect();
         self.end_rollout(cancelled);
+        self.land();
         self.end_trial();
         for job in self.app.compiles.keys().copied().collect::<Vec<_>>() {
             self.drop_compile(job, "the app was deleted");
@@ -435,6 +446,9 @@ impl Turn<'_> {
         }
         if self.app.trial.as_ref().is_some_and(|trial| now_ms >= trial.until_ms) {
             self.end_trial();
+        }
+        if self.app.landing.as_ref().is_some_and(|landing| now_ms >= landing.until_ms) {
+            self.land();
         }
         self.release(|until_ms| now_ms >= until_ms);
     }

@@ -279,6 +279,7 @@ impl Meta {
         .bind(int(now_ms))
         .execute(&self.0.write)
         .await?;
+        self.raise(&crate::Topic::Changes);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 /// What one can wait for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// Routes, desired state or instances changed.
+    /// Routes, desired state or instances changed, or a watcher has seen changes.
     Changes,
     /// Effects were put into the outbox.
     Outbox,

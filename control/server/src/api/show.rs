@@ -206,6 +206,9 @@ fn rollout_of(app: &App, record: &JobRecord) -> v1::Rollout {
             rollout.compile_id = compile.to_string();
         }
         Some(RolloutStage::Starting { .. }) => rollout.step = "start".to_owned(),
+        None if app.landing.as_ref().is_some_and(|landing| landing.job == record.id) => {
+            rollout.step = "route".to_owned();
+        }
         None => {}
     }
     rollout

@@ -7,7 +7,7 @@ use crate::{AppError, Apps, Attached};
 /// A gateway that has not been heard of for this long serves nobody, in milliseconds.
 const GATEWAY_LOST_MS: u64 = 15_000;
 
-/// Lets go of versions that no gateway leads requests to any more.
+/// Ends rollouts whose route every gateway has taken up, and lets go of versions that none leads requests to any more.
 ///
 /// An app that is loaded after the last change was numbered has no newer route than that change; gateways that serve it
 /// serve the app's.
@@ -18,7 +18,7 @@ pub async fn release_served(apps: &Apps) -> Result<(), AppError> {
     let mut settling = Vec::new();
     for id in apps.busy() {
         match apps.load(&id).await {
-            Ok(app) if !app.settling.is_empty() => settling.push(app),
+            Ok(app) if !app.settling.is_empty() || app.landing.is_some() => settling.push(app),
             Ok(_) => {}
             Err(AppError::Missing(_)) => apps.forget_busy(&id),
             Err(error) => return Err(error),

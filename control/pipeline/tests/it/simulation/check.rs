@@ -27,6 +27,7 @@ impl World {
         self.one_version_is_active(app);
         self.it_was_healthy_when_it_went_live(before, app);
         self.a_failed_step_changes_nothing_live(before, app);
+        self.what_has_landed_is_served(app);
         self.what_is_served_runs();
         self.ids_are_unique(app);
         assert!(app.compiles.len() <= 2, "more compiles than the draft's and the publish's: {:?}", app.compiles);
@@ -98,6 +99,14 @@ impl World {
         let had_its_time = self.left_ms.get(&served).is_some_and(|left| self.now_ms >= left + BOUNDS.settle_ms_max);
         if !had_its_time {
             assert!(self.desired.contains_key(&served), "version {served} is served but no longer wanted");
+        }
+    }
+
+    /// Who is told that a publish has ended is answered by its version, unless gateways took longer than they may.
+    fn what_has_landed_is_served(&self, app: &App) {
+        let Some(active) = app.active.as_ref().filter(|_| app.landing.is_none()) else { return };
+        if self.now_ms < active.since_ms + BOUNDS.settle_ms_max {
+            assert_eq!(self.served, Some((active.version, active.generation)), "it has ended and is not served");
         }
     }
 

@@ -164,7 +164,8 @@ impl World {
             }
             self.fold(Event::Tick);
             let app = self.load();
-            let idle = app.trial.is_none() && app.compiles.is_empty() && app.settling.is_empty();
+            let idle =
+                app.trial.is_none() && app.compiles.is_empty() && app.settling.is_empty() && app.landing.is_none();
             let rests = app.rollout.is_none() && idle;
             if rests && round > 5 && !matches!(app.life, Life::Deleting { .. }) {
                 break;
