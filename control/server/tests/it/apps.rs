@@ -36,8 +36,8 @@ async fn a_publish_goes_live_when_its_instances_are_healthy() {
             "compile_started",
             "compile_succeeded",
             "scaled",
-            "publish_succeeded",
             "live",
+            "publish_succeeded",
         ]
     "#]]
     .assert_debug_eq(&platform.events().await);

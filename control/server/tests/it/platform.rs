@@ -100,6 +100,7 @@ impl Platform {
         let gone: Vec<InstanceId> = running.iter().map(|old| old.id).filter(|id| !kept.contains(id)).collect();
         meta.report_instances("agent", &instances, &gone).await.unwrap();
         rounds::report_instances(&self.apps).await.unwrap();
+        rounds::release_served(&self.apps).await.unwrap();
     }
 
     /// Instances of what is being tried.
