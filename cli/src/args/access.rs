@@ -124,6 +124,8 @@ pub enum ExecutionCommand {
     Get(ExecutionArgs),
     /// List the executions of an app, newest first
     List(ExecutionListArgs),
+    /// Show what an execution printed
+    Logs(ExecutionArgs),
     /// Follow an execution to its end
     #[command(visible_alias = "stream")]
     Watch(ExecutionArgs),

@@ -18,6 +18,7 @@ pub(crate) fn run(command: ExecutionCommand, settings: &Settings, ui: &mut Ui) -
     match command {
         ExecutionCommand::Get(args) => get(&args, &client, ui),
         ExecutionCommand::List(args) => list(&args, &connection, &client, ui),
+        ExecutionCommand::Logs(args) => logs(&args, &client, ui),
         ExecutionCommand::Watch(args) => match watch(&args.id, &client, ui)? {
             None => Ok(Exit::Interrupted),
             Some(execution) => {
@@ -28,11 +29,27 @@ pub(crate) fn run(command: ExecutionCommand, settings: &Settings, ui: &mut Ui) -
     }
 }
 
+fn load(client: &Client, id: &str) -> Result<v1::Execution, CliError> {
+    let request = v1::GetExecutionRequest { execution_id: id.to_owned(), ..Default::default() };
+    let answer = client.call(&request).map_err(|error| error.told(format!("could not show the execution `{id}`")))?;
+    Ok(answer.execution.as_option().cloned().unwrap_or_default())
+}
+
+fn logs(args: &ExecutionArgs, client: &Client, ui: &mut Ui) -> Result<Exit, CliError> {
+    let app_id = load(client, &args.id)?.app_id;
+    let request = v1::GetAppLogsRequest { app_id, execution_id: args.id.clone(), ..Default::default() };
+    let answer = client
+        .call(&request)
+        .map_err(|error| error.told(format!("could not read the logs of the execution `{}`", args.id)))?;
+    if answer.lines.is_empty() {
+        ui.say("it printed nothing, or not so that it can be told apart from others: `ignite app logs` shows all");
+    }
+    answer.lines.iter().try_for_each(|line| ui.item(line, show::line))?;
+    Ok(Exit::Done)
+}
+
 fn get(args: &ExecutionArgs, client: &Client, ui: &mut Ui) -> Result<Exit, CliError> {
-    let request = v1::GetExecutionRequest { execution_id: args.id.clone(), ..Default::default() };
-    let answer =
-        client.call(&request).map_err(|error| error.told(format!("could not show the execution `{}`", args.id)))?;
-    let execution = answer.execution.as_option().cloned().unwrap_or_default();
+    let execution = load(client, &args.id)?;
     ui.result(&execution, |execution, _| show::execution(execution))?;
     Ok(Exit::Done)
 }

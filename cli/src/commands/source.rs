@@ -106,6 +106,13 @@ fn no_images(flag: &str) -> CliError {
         .hint("without it, --code takes a handler in Python, Go, TypeScript or Rust")
 }
 
+/// Why `ignite build` does nothing.
+pub(super) fn no_builds() -> CliError {
+    CliError::new(Exit::Unavailable, "could not build an image")
+        .because("this release compiles code and builds no images")
+        .hint("`ignite deploy` takes a handler in Python, Go, TypeScript or Rust to a hostname")
+}
+
 fn form(path: &Path) -> Result<Form, CliError> {
     let metadata = std::fs::metadata(path).map_err(|error| {
         CliError::new(Exit::InvalidArgument, format!("could not read the source at {}", path.display()))

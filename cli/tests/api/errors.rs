@@ -113,6 +113,7 @@ fn a_slip_is_told_before_anybody_is_asked() {
         (&["draft", "save", "x", "--dockerfile-path", "Dockerfile"], 2, "--dockerfile-path requires a context"),
         (&["draft", "save", "x"], 2, "could not take the source"),
         (&["draft", "save", "x", "--image-ref", "nginx"], 9, "this release compiles code only"),
+        (&["build", "create", "x", "--context", "."], 9, "builds no images"),
         (&["invoke", "x", "-p", "{oops"], 2, "the payload is not JSON"),
         (
             &["secret", "create", "x", "--type", "git", "--username", "u", "--password", "p"],

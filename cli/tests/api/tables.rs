@@ -153,6 +153,8 @@ fn one_thing_is_a_list_of_its_words() {
         --- exit 0
     "#]]
     .assert_eq(&api.ignite(&["app", "logs", "hello"]).all());
+    assert_eq!(api.ignite(&["execution", "logs", "E1"]).out.lines().count(), 2);
+    assert_eq!(api.calls_of("GetAppLogs")[1], json!({ "appId": "acme/hello", "executionId": "E1" }));
 }
 
 #[test]
