@@ -4,6 +4,7 @@
 mod app;
 mod behaviour;
 mod bench;
+mod cli_platform;
 mod clocks;
 mod dev;
 mod examples;
