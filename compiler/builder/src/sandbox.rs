@@ -79,6 +79,12 @@ impl Sandboxes {
             let place = moved.iter().find_map(|(from, to)| Some((path.strip_prefix(from).ok()?, to)));
             place.map(|(below, to)| if below.as_os_str().is_empty() { to.clone() } else { to.join(below) })
         };
+        for mount in run.mounts.iter_mut().filter(|mount| mount.access == Access::Inert) {
+            // Where what it keeps from running was put.
+            if let Some(path) = follow(&mount.inside) {
+                mount.inside = path;
+            }
+        }
         if let Some(program) = follow(&run.program) {
             run.program = program;
         }

@@ -65,6 +65,12 @@ impl Run {
         self
     }
 
+    /// With programs that it sees and cannot run.
+    pub(crate) fn never_runs<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.mounts.extend(paths.into_iter().map(Mount::inert));
+        self
+    }
+
     /// With folders it may also write to.
     pub(crate) fn writes<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.mounts.extend(paths.into_iter().map(Mount::read_write));

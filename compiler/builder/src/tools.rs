@@ -230,4 +230,3 @@ fn one_stamp(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     Some(format!("{}.{}:{}:{};", metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
 }
-

@@ -152,6 +152,7 @@ impl Layout {
             })?;
             let attributes = match (mount.access, sandbox.phase) {
                 (Access::ReadOnly, _) => RDONLY | NOSUID | NODEV,
+                (Access::Inert, _) => RDONLY | NOSUID | NODEV | NOEXEC,
                 (Access::ReadWrite, Phase::Build) => NOSUID | NODEV,
                 (Access::ReadWrite, Phase::Fetch) => NOSUID | NODEV | NOEXEC,
             };

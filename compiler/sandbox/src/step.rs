@@ -97,6 +97,12 @@ impl Mount {
         Self { inside: source.clone(), source, access: Access::ReadOnly }
     }
 
+    /// Seen at its own path, read-only, and never executed, also where it lies among the tools.
+    #[must_use]
+    pub fn inert(path: impl Into<PathBuf>) -> Self {
+        Self { access: Access::Inert, ..Self::read_only(path) }
+    }
+
     /// Seen at its own path, to read and write.
     #[must_use]
     pub fn read_write(path: impl Into<PathBuf>) -> Self {
@@ -109,6 +115,8 @@ impl Mount {
 pub enum Access {
     /// Read only.
     ReadOnly,
+    /// Read only, and nothing of it is executed.
+    Inert,
     /// Read and write.
     ReadWrite,
 }

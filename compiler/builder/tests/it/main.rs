@@ -8,6 +8,7 @@ mod caches;
 mod dependencies;
 mod hostile;
 mod mistakes;
+mod sources;
 mod support;
 mod targets;
 mod unsandboxed;

@@ -1,5 +1,7 @@
 //! Python: the handler is found by parsing, dependencies are vendored, and everything is compiled to byte code.
 
+mod sources;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -186,8 +188,6 @@ fn install(
     done: &Path,
     list: &Path,
 ) -> Result<(), CompileError> {
-    let (uv, uv_reads) = context.finder.program(context.tool(Tool::Uv)?);
-    let (python, python_reads) = context.finder.program(context.tool(Tool::Python)?);
     let failed = |cause| CompileError::Cache { path: folder.to_owned(), cause };
     if done.exists() {
         fs::remove_dir_all(done).map_err(failed)?;
@@ -195,48 +195,78 @@ fn install(
     // Where it is made, so that nothing of it stays when it is not made to its end.
     let place = context.cache.fresh()?;
     let (folder, fresh) = (place.path(), made(place.path().join(VENDOR))?);
-    let command = |args: &[&str]| {
-        // Only wheels are installed, so that no code of a package is run although there is a network.
-        let run = context.fetching(Run::new(Phase::Fetch, &uv, app)).args(args.iter().copied());
-        let run = run.envs(context.pass(INDEX_VARIABLES)).envs(context.pass(&["NETRC"]));
-        let run = run.reads(context.named(&["UV_CONFIG_FILE", "UV_FIND_LINKS", "NETRC"]));
-        let run = run.reads(context.of_home(&[".config/uv"])).reads(uv_reads.iter()).reads(python_reads.iter());
-        let cache = context.home_of("uv")?;
-        let run = run.reads([app]).writes([folder, &cache]).env("UV_CACHE_DIR", &cache);
-        let run = run.env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
-        let own = own_settings(context);
-        let file = own.iter().filter(|(name, _)| name == "UV_CONFIG_FILE").map(|(_, path)| PathBuf::from(path));
-        Ok::<Run, CompileError>(run.reads(file).envs(own.clone()))
-    };
+    let uv = Uv::new(context, app, folder)?;
     let mut requirements = PathBuf::from(match wanted {
         Dependencies::Requirements => "requirements.txt",
         _ => "pyproject.toml",
     });
     if wanted == Dependencies::Locked {
         requirements = folder.join("requirements.txt");
-        let export = [
-            "export",
-            "--frozen",
-            "--quiet",
-            "--no-dev",
-            "--no-emit-project",
-            "--format",
-            "requirements-txt",
-            "--python",
-        ];
-        let run = command(&export)?.arg(&python).arg("-o").arg(&requirements);
-        session.run_hinted("uv export", &run, &|_| {
+        let export = ["export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", "--format", "requirements-txt"];
+        let run = uv.fetch(&context.home_of("uv")?, &export).arg("--python").arg(&uv.python);
+        session.run_hinted("uv export", &run.arg("-o").arg(&requirements), &|_| {
             Some("uv.lock is not of this pyproject.toml: run `uv lock`".to_owned())
         })?;
     }
-    let run =
-        command(&["pip", "install", "--only-binary", ":all:", "--link-mode", "copy", "--no-progress", "--python"])?;
-    let run = run.arg(&python).arg("--target").arg(&fresh).arg("--requirement").arg(requirements);
-    session.run_hinted("uv pip install", &run, &install_hint)?;
+    // Only wheels are installed, so that no code of a package is run although there is a network.
+    let run = uv.fetch(&context.home_of("uv")?, &["pip", "install", "--only-binary", ":all:"]);
+    let run = uv.installs(run, &fresh, &requirements);
+    match session.run_hinted("uv pip install", &run, &install_hint) {
+        Err(CompileError::Step { output, .. }) if sources::are_needed(&output) => {
+            sources::install(session, &uv, folder, &fresh, &requirements)?;
+        }
+        done => done?,
+    }
     let answer =
         session.ask("compile packages", &script(context, VENDOR_SCRIPT, folder)?.arg(&fresh).writes([folder]))?;
     answered::<Vendored>("compile packages", &answer)?;
     fs::rename(&fresh, done).and_then(|()| write_whole(list, answer.as_bytes())).map_err(failed)
+}
+
+/// How uv is started.
+struct Uv<'a> {
+    context: &'a Context<'a>,
+    program: PathBuf,
+    python: PathBuf,
+    /// Where both are.
+    reads: Vec<PathBuf>,
+    app: &'a Path,
+    /// Where it may write.
+    folder: &'a Path,
+}
+
+impl<'a> Uv<'a> {
+    fn new(context: &'a Context<'a>, app: &'a Path, folder: &'a Path) -> Result<Self, CompileError> {
+        let (program, mut reads) = context.finder.program(context.tool(Tool::Uv)?);
+        let (python, python_reads) = context.finder.program(context.tool(Tool::Python)?);
+        reads.extend(python_reads);
+        Ok(Self { context, program, python, reads, app, folder })
+    }
+
+    /// A step that fetches.
+    fn fetch(&self, cache: &Path, args: &[&str]) -> Run {
+        let context = self.context;
+        let run = self.with_own(context.fetching(Run::new(Phase::Fetch, &self.program, self.app)), cache, args);
+        let run = run.envs(context.pass(INDEX_VARIABLES)).envs(context.pass(&["NETRC"]));
+        let run = run.reads(context.named(&["UV_CONFIG_FILE", "UV_FIND_LINKS", "NETRC"]));
+        let run = run.reads(context.of_home(&[".config/uv"]));
+        let own = own_settings(context);
+        let file = own.iter().filter(|(name, _)| name == "UV_CONFIG_FILE").map(|(_, path)| PathBuf::from(path));
+        run.reads(file).envs(own.clone())
+    }
+
+    /// What all steps of it have.
+    fn with_own(&self, run: Run, cache: &Path, args: &[&str]) -> Run {
+        let run = run.args(args.iter().copied()).reads(self.reads.iter()).reads([self.app]);
+        let run = run.writes([self.folder, cache]).env("UV_CACHE_DIR", cache);
+        run.env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1")
+    }
+
+    /// The same step with what is installed, and where.
+    fn installs(&self, run: Run, into: &Path, requirements: &Path) -> Run {
+        let run = run.args(["--link-mode", "copy", "--no-progress", "--python"]).arg(&self.python);
+        run.arg("--target").arg(into).arg("--requirement").arg(requirements)
+    }
 }
 
 /// Keeps uv from the settings that lie in the author's folder or above the copy of it: what counts is the file of
@@ -258,11 +288,6 @@ fn install_hint(lines: &[String]) -> Option<String> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     if has("not found in the package registry") {
         return Some("check the spelling of the package in your requirements".to_owned());
-    }
-    if has("no wheels") || has("building from source is disabled") || has("no usable wheels") {
-        return Some(
-            "only packages with wheels for this Python and platform can be vendored; choose another version".to_owned(),
-        );
     }
     (has("Failed to fetch") || has("dns error") || has("client error (Connect)"))
         .then(|| "the package index cannot be reached; check the network, or set UV_DEFAULT_INDEX".to_owned())
