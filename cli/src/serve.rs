@@ -51,6 +51,7 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
         log_format: LogFormat::Text,
         stop_with_stdin: false,
         own_user: false,
+        spans: None,
     })
 }
 

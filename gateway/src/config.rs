@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ignite_core_model::Secret;
 use ignite_identity::Issuers;
+use ignite_telemetry::Tracer;
 
 /// How a gateway serves.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct GatewayConfig {
     pub platform_key: Option<Secret<String>>,
     /// Identity providers whose tokens let callers in, beside the platform's own tokens.
     pub issuers: Issuers,
+    /// Sends spans of requests, where there is a collector.
+    pub tracer: Tracer,
     /// Its bounds.
     pub limits: GatewayLimits,
 }

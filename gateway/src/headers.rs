@@ -3,7 +3,10 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
-use ignite_core_model::{EXECUTION_ID_HEADER, ExecutionId, HostLabel, PLATFORM_HEADER_PREFIX, VERSION_HEADER};
+use ignite_core_model::{
+    EXECUTION_ID_HEADER, ExecutionId, HostLabel, PLATFORM_HEADER_PREFIX, TRACEPARENT_HEADER, TraceContext,
+    VERSION_HEADER,
+};
 
 use crate::GatewayError;
 use crate::app::App;
@@ -69,7 +72,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 pub(crate) fn inward<B>(
     request: &mut Request<B>,
     app: &App,
-    execution: ExecutionId,
+    (execution, trace): (ExecutionId, TraceContext),
     authenticated: bool,
 ) -> Result<(), GatewayError> {
     if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
@@ -102,13 +105,17 @@ pub(crate) fn inward<B>(
     set_execution(headers, execution);
     headers.insert("x-ignite-function-id", app.ids.function.clone());
     headers.insert("x-ignite-organization-id", app.ids.organization.clone());
-    if !headers.contains_key("traceparent") {
-        let trace = format!("00-{:032x}-{:016x}-01", rand::random::<u128>().max(1), rand::random::<u64>().max(1));
-        if let Ok(trace) = HeaderValue::from_str(&trace) {
-            headers.insert("traceparent", trace);
-        }
+    if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
+        headers.insert(TRACEPARENT_HEADER, trace);
     }
     Ok(())
+}
+
+/// What a caller says of the trace; what is not valid, or said twice, is not said (W3C Trace Context §3.2).
+pub(crate) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut said = headers.get_all(TRACEPARENT_HEADER).iter();
+    let (first, None) = (said.next()?, said.next()) else { return None };
+    first.to_str().ok()?.parse().ok()
 }
 
 /// Tells an instance, or the control plane, which execution it is.

@@ -1,4 +1,4 @@
-//! What is counted. The names are stable and documented in `docs/reference/gateway.md`.
+//! What is counted. The names are stable and documented in `docs/reference/metrics.md`.
 
 use std::sync::atomic::AtomicU64;
 

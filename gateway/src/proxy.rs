@@ -1,12 +1,14 @@
 //! One request, from the caller to an instance and back.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{Request, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use ignite_core_model::{ExecutionId, HostLabel};
+use ignite_core_model::{ExecutionId, HostLabel, TraceContext};
+use ignite_telemetry::{Kind, Span};
 use tokio::time::Instant;
 
 use crate::app::{App, InFlight};
@@ -18,7 +20,8 @@ use crate::{GatewayError, auth, headers};
 
 /// Answers a request.
 pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
-    let begun = Instant::now();
+    let (begun, began) = (Instant::now(), SystemTime::now());
+    let entered = shared.config.tracer.enter(headers::trace(request.headers()));
     let platform = auth::platform_execution(request.headers(), shared.config.platform_key.as_ref());
     let execution = platform.unwrap_or_else(new_execution);
     // Both are cheap to copy: they are counted references, or known words.
@@ -27,7 +30,10 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
     let label = headers::label(&request, &shared.config.base_domain);
     let found = label.and_then(|label| Ok((shared.table.find(&label).ok_or(GatewayError::UnknownHost)?, label)));
     let led = match &found {
-        Ok((app, label)) => lead(request, app, label, (execution, platform.is_some()), &shared).await,
+        Ok((app, label)) => {
+            let call = Call { execution, trace: entered.context, let_in: platform.is_some() };
+            lead(request, app, label, call, &shared).await
+        }
         Err(error) => Err(error.clone()),
     };
     let (mut answer, source, kind) = match led {
@@ -40,10 +46,29 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
     shared.metrics.in_flight.dec();
     shared.metrics.answered(answer.status(), source);
     shared.metrics.duration.observe(begun.elapsed().as_secs_f64());
+    let app = found.as_ref().map_or("", |(app, _)| app.id.as_str());
+    let span = || Span {
+        context: entered.context,
+        parent: entered.parent,
+        name: "request",
+        kind: Kind::Server,
+        begun: began,
+        took: begun.elapsed(),
+        failed: answer.status().is_server_error(),
+        attributes: vec![
+            ("ignite.function_id", app.to_owned()),
+            ("ignite.execution_id", execution.to_string()),
+            ("http.request.method", method.to_string()),
+            ("http.response.status_code", answer.status().as_u16().to_string()),
+            ("error.type", kind.to_owned()),
+        ],
+    };
+    shared.config.tracer.export(span, &entered);
     tracing::info!(
         target: "access",
-        app = found.as_ref().map_or("", |(app, _)| app.id.as_str()),
+        app,
         %execution,
+        trace = %entered.context.trace,
         %method,
         path = uri.path(),
         status = answer.status().as_u16(),
@@ -54,11 +79,20 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
     answer
 }
 
+/// What a request is to the platform.
+#[derive(Clone, Copy)]
+struct Call {
+    execution: ExecutionId,
+    trace: TraceContext,
+    /// The control plane has let its caller in.
+    let_in: bool,
+}
+
 async fn lead(
     mut request: Request<Incoming>,
     app: &Arc<App>,
     label: &HostLabel,
-    (execution, let_in): (ExecutionId, bool),
+    call: Call,
     shared: &Shared,
 ) -> Result<Response<Body>, GatewayError> {
     let limits = &shared.config.limits;
@@ -68,7 +102,7 @@ async fn lead(
     if let Some(answer) = headers::preflight(&request, app) {
         return Ok(answer);
     }
-    let wants_token = !app.settings.allow_unauthenticated && !let_in;
+    let wants_token = !app.settings.allow_unauthenticated && !call.let_in;
     if wants_token {
         shared.tokens.check(request.headers(), app).await?;
     }
@@ -77,7 +111,7 @@ async fn lead(
     }
     let in_flight = app.traffic.enter(limits)?;
     let origin = request.headers().get(header::ORIGIN).cloned();
-    headers::inward(&mut request, app, execution, wants_token)?;
+    headers::inward(&mut request, app, (call.execution, call.trace), wants_token)?;
     let state = Arc::new(RequestState::default());
     let request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
     let (answer, busy, app) = deliver(request, app, label, &state, shared).await?;

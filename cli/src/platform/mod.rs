@@ -25,6 +25,7 @@ use ignite_core_model::{FunctionId, Secret, VersionNumber};
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits};
 use ignite_store_meta::{Location, Meta, MetaOptions};
 use ignite_store_objects::{Location as ObjectsLocation, Objects, UrlSigner};
+use ignite_telemetry::{TRACER_VARIABLES, Tracer, TracerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -151,6 +152,7 @@ impl Platform {
             name: "gateway-local".to_owned(),
             platform_key: Some(platform_key.clone()),
             issuers: issuers.clone(),
+            tracer: tracer(settings)?,
             limits: GatewayLimits { drain_timeout: DRAIN_MAX, ..GatewayLimits::default() },
         };
         let gateway = Gateway::start(gateway, meta.clone(), Arc::new(Scales(scaler)))
@@ -231,10 +233,19 @@ fn host_program(settings: &Settings) -> Result<PathBuf, CliError> {
     })
 }
 
+/// Where spans of the gateway go, as the environment says.
+fn tracer(settings: &Settings) -> Result<Tracer, CliError> {
+    let find = |name: &str| Some((settings.env)(name)?.to_string_lossy().into_owned());
+    let options = TracerOptions::read(find, "ignite-gateway", "gateway-local");
+    let started = options.and_then(|options| options.map_or(Ok(Tracer::off()), Tracer::start));
+    started.map_err(|fault| CliError::new(Exit::InvalidArgument, fault.to_string()))
+}
+
 /// What hosts need of this process's environment: where interpreters are. Nothing of it reaches an app.
 fn host_environment(settings: &Settings) -> Vec<(String, String)> {
     ["PATH", "HOME", "IGNITE_PYTHON", "IGNITE_DENO", "IGNITE_CACHE_DIR"]
         .into_iter()
+        .chain(TRACER_VARIABLES)
         .filter_map(|name| Some((name.to_owned(), (settings.env)(name)?.to_string_lossy().into_owned())))
         .collect()
 }

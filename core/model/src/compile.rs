@@ -30,6 +30,9 @@ pub struct LogLine {
     pub instance_id: String,
     /// The execution it belongs to, where that is known.
     pub execution_id: String,
+    /// The trace that execution belongs to, where it belongs to one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
     /// `stdout`, `stderr`, `logger` or `host`: what was started said it, or who started it.
     pub stream: String,
     /// `info`, `warn` and so on.

@@ -251,7 +251,8 @@ mod tests {
         for bad in ["secret://", "secret:///", "secret://a b", "secret://a/colour", "secret://a/b/c", "secret://ä"] {
             let refused = found(bad).unwrap_err();
             assert_eq!(refused, CredentialError::Reference);
-            assert!(!refused.to_string().contains(bad));
+            let said = bad.trim_start_matches(REFERENCE_PREFIX);
+            assert!(said.len() < 2 || !refused.to_string().contains(said), "{refused}");
         }
     }
 

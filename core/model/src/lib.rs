@@ -19,6 +19,7 @@ mod runtime;
 mod secret;
 mod tier;
 pub mod toolchain;
+mod trace;
 
 pub use app::{
     AppSettings, CodeKind, CodeSource, CompileSource, Compiled, Env, Failure, REASON_BYTES_MAX, Scaling, Step, Version,
@@ -43,3 +44,4 @@ pub use names::{AppName, ExecutionId, FunctionId, NameError, OrganizationId};
 pub use runtime::{ArtifactKind, Runtime, Target, UnknownWord};
 pub use secret::Secret;
 pub use tier::{Resources, Tier};
+pub use trace::{NoTrace, SpanId, TRACEPARENT_HEADER, TraceContext, TraceId};

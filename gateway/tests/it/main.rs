@@ -5,5 +5,7 @@
 mod door;
 mod instance;
 mod jwt;
+mod metrics;
 mod requests;
 mod stage;
+mod traces;

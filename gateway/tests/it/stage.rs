@@ -11,6 +11,7 @@ use ignite_core_model::{
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits, Load, Scaler};
 use ignite_identity::fake::FakeIssuer;
 use ignite_store_meta::{Change, DesiredSet, Expected, Instance, Location, Meta, MetaOptions, Token};
+use ignite_telemetry::Tracer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -102,6 +103,7 @@ impl Stage {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             base_domain: "ignite.localhost".to_owned(),
             name: "gateway".to_owned(),
+            tracer: Tracer::off(),
             issuers: FakeIssuer::new(ISSUER_SEED).issuers(),
             platform_key: Some(Secret::new(PLATFORM_KEY.to_owned())),
             limits,
@@ -184,6 +186,11 @@ impl Stage {
 
     pub(crate) async fn call(&self, lines: &[&str], body: &str) -> Answer {
         call(self.gateway.address(), lines, body).await
+    }
+
+    /// The page of metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        call(self.gateway.admin_address().unwrap(), &["GET /metrics HTTP/1.1", "host: a"], "").await.body
     }
 
     /// A call with the app's own token.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use ignite_core_model::{FunctionId, OrganizationId};
+use ignite_telemetry::TracerOptions;
 
 use crate::artifact::ArtifactSource;
 use crate::config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
@@ -155,6 +156,15 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
     }
     let (env, env_faults) = app_env(&args.env, environment);
     faults.extend(env_faults);
+    let instance = args.instance.unwrap_or_else(|| {
+        let name = find("HOSTNAME").map_or("host".into(), |name| name.to_string_lossy());
+        format!("{name}-{}", std::process::id())
+    });
+    let text = |name: &str| find(name).map(|value| value.to_string_lossy().into_owned());
+    let spans = TracerOptions::read(text, "ignite-host", &instance).unwrap_or_else(|fault| {
+        faults.push(fault.to_string());
+        None
+    });
     let cache_dir = args
         .cache_dir
         .or_else(|| find("HOME").map(|home| PathBuf::from(home).join(".cache/ignite")))
@@ -173,12 +183,10 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         aot_cache: Some(args.aot_cache.unwrap_or_else(|| cache_dir.join("aot"))),
         work_dir: args.work_dir.unwrap_or_else(std::env::temp_dir),
         cache_dir,
-        instance: args.instance.unwrap_or_else(|| {
-            let name = find("HOSTNAME").map_or("host".into(), |name| name.to_string_lossy());
-            format!("{name}-{}", std::process::id())
-        }),
+        instance,
         stop_with_stdin: args.stop_with_stdin,
         own_user: args.own_user,
+        spans,
         log_format: match args.log_format {
             Format::Json => LogFormat::Json,
             Format::Text => LogFormat::Text,

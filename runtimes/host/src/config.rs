@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ignite_core_model::toolchain::{self, Tool};
 use ignite_core_model::{FunctionId, OrganizationId};
+use ignite_telemetry::TracerOptions;
 
 use crate::artifact::ArtifactSource;
 use crate::env::LimitOverrides;
@@ -48,6 +49,8 @@ pub struct HostConfig {
     pub stop_with_stdin: bool,
     /// Whether it runs in a user namespace of its own, in which other processes of its user cannot look.
     pub own_user: bool,
+    /// Where spans of executions are sent; `None` makes none.
+    pub spans: Option<TracerOptions>,
 }
 
 /// What a host serves from its start on.

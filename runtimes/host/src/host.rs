@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
 use ignite_core_model::Limits;
 use ignite_runtimes_executor::{Health, LogSink};
+use ignite_telemetry::Tracer;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
@@ -34,6 +35,9 @@ use crate::warm::{Kit, NoApp, Warm};
 
 /// How long a host that is of no use any more waits for its admin clients to have their answers.
 const ANSWERED_MAX: Duration = Duration::from_secs(1);
+
+/// How long a host that ends waits for its last spans to be sent.
+const SPANS_FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// Why a host could not be started, or an artifact not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) serving: ArcSwap<Serving>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracer: Tracer,
     /// The wait for an app, where the host was started without one.
     pub(crate) warm: Option<Arc<Warm>>,
     /// Where apps are unpacked.
@@ -103,6 +108,7 @@ impl Shared {
             serving: ArcSwap::from_pointee(serving),
             logs: Arc::new(Logs::nowhere()),
             metrics: Arc::default(),
+            tracer: Tracer::off(),
             warm: None,
             work_dir: PathBuf::new(),
             apps: None,
@@ -206,10 +212,19 @@ impl Host {
                 (Serving::new(Box::new(NoApp(Arc::clone(&warm))), limits.clone(), false, identity, None), Some(warm))
             }
         };
+        let tracer = match config.spans.clone().map(Tracer::start) {
+            None => Tracer::off(),
+            Some(Ok(tracer)) => tracer,
+            Some(Err(fault)) => {
+                logs.host("error", "no spans are sent", &json!({ "error": fault.to_string() }));
+                Tracer::off()
+            }
+        };
         let shared = Arc::new(Shared {
             serving: ArcSwap::from_pointee(serving),
             logs,
             metrics: Arc::default(),
+            tracer,
             warm,
             work_dir: work_dir.path().to_owned(),
             apps,
@@ -310,8 +325,12 @@ impl Host {
         }
         let ended = if connections_closed { Ended::Drained } else { Ended::WorkLost };
         self.shared.logs.host("info", "ended", &json!({ "work_lost": ended == Ended::WorkLost }));
-        let logs = Arc::clone(&self.shared.logs);
-        let _ = tokio::task::spawn_blocking(move || logs.flush()).await;
+        let (logs, tracer) = (Arc::clone(&self.shared.logs), self.shared.tracer.clone());
+        let _ = tokio::task::spawn_blocking(move || {
+            tracer.flush(SPANS_FLUSH_MAX);
+            logs.flush();
+        })
+        .await;
         ended
     }
 }

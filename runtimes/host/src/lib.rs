@@ -36,6 +36,7 @@ mod serving;
 mod signals;
 mod specialize;
 mod timer;
+mod traces;
 mod unpack;
 mod warm;
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderMap;
 use ignite_core_model::{ExecutionId, FunctionId};
 use ignite_runtimes_executor::{LogLine, LogSink, LogSource};
 
 use crate::config::LogFormat;
+use crate::traces::{Noted, Traces};
 
 /// Lines that may wait to be written; further ones are dropped and counted.
 const LINES_WAITING_MAX: usize = 8192;
@@ -27,6 +29,8 @@ pub(crate) struct Logs {
     /// The running second since the start in the upper half, its lines in the lower.
     window: AtomicU64,
     dropped: Arc<AtomicU64>,
+    /// Of the executions in hand.
+    traces: Arc<Traces>,
 }
 
 enum Message {
@@ -49,7 +53,13 @@ impl Logs {
             per_second_max: per_second_max.into(),
             window: AtomicU64::new(0),
             dropped: Arc::default(),
+            traces: Arc::default(),
         }
+    }
+
+    /// Lets the lines of an execution name the trace that its request names, until what is returned is dropped.
+    pub(crate) fn trace(&self, execution: ExecutionId, headers: &HeaderMap) -> Option<Noted> {
+        self.traces.enter(execution, headers)
     }
 
     /// Writes nowhere.
@@ -112,6 +122,9 @@ impl Logs {
         }
         if let Some(id) = line.execution_id {
             let _ = write!(out, r#","execution_id":"{id}""#);
+            if let Some(trace) = self.traces.find(id) {
+                let _ = write!(out, r#","trace_id":"{trace}""#);
+            }
         }
         member(&mut out, "message", &self.cut(line.message));
         further(&mut out, line.fields);
@@ -203,7 +216,8 @@ fn member(out: &mut Vec<u8>, name: &str, text: &str) {
 
 /// Names the host itself writes; a field of the same name stands below `fields` instead, so that no record can pretend
 /// to be another's.
-const OWN_NAMES: [&str; 7] = ["time", "level", "stream", "instance", "function_id", "execution_id", "message"];
+const OWN_NAMES: [&str; 8] =
+    ["time", "level", "stream", "instance", "function_id", "execution_id", "trace_id", "message"];
 
 /// Adds the members of the JSON object `fields`; what is no object is kept as text.
 fn further(out: &mut Vec<u8>, fields: &str) {
@@ -265,6 +279,7 @@ mod tests {
             per_second_max: per_second_max.into(),
             window: AtomicU64::new(0),
             dropped: Arc::default(),
+            traces: Arc::default(),
         };
         (logs, received)
     }
@@ -289,6 +304,24 @@ mod tests {
         assert!(written["execution_id"].is_null());
         assert_eq!(written["colour"], "mauve");
         assert_eq!(written["fields"]["message"], "forged");
+    }
+
+    #[test]
+    fn a_line_names_the_trace_of_its_execution() {
+        let (logs, received) = logs(100);
+        let execution = ExecutionId::from_parts(1, 2);
+        let mut headers = HeaderMap::new();
+        let parent = http::HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        headers.insert("traceparent", parent);
+        let traced = logs.trace(execution, &headers);
+        let forged = LogLine { execution_id: Some(execution), ..line("x", r#"{"trace_id": "forged"}"#) };
+        logs.line(forged);
+        let written = next(&received);
+        assert_eq!(written["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(written["fields"]["trace_id"], "forged");
+        drop(traced);
+        logs.line(forged);
+        assert!(next(&received)["trace_id"].is_null());
     }
 
     #[test]

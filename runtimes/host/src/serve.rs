@@ -28,6 +28,7 @@ use crate::request::{self, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
 use crate::timer::KeptTimer;
+use crate::traces;
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -223,11 +224,12 @@ async fn answer(request: HttpRequest<Incoming>, desk: &Desk) -> Response<Respons
 }
 
 /// One execution, from its head to its answer's head.
-async fn execution(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
+async fn execution(mut request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
     let shared = &*desk.shared;
     let begun = Instant::now();
+    let traced = shared.tracer.is_on().then(|| traces::Span::enter(&shared.tracer, request.headers_mut()));
     let execution = request::execution_id(request.headers());
-    let mine = match &shared.multi {
+    let mut mine = match &shared.multi {
         None => Request::begin(&shared.serving, execution, &shared.logs, &shared.metrics),
         Some(multi) => {
             let patience = begun + shared.serving.load().limits.queue_timeout;
@@ -237,6 +239,7 @@ async fn execution(request: HttpRequest<Incoming>, desk: &Desk) -> Response<Resp
             }
         }
     };
+    mine.trace(request.headers());
     let own = &mine.serving.identity;
     let (function, organization) = request::function(request.headers(), (&own.function, &own.organization));
     let ids = Ids { execution, function, organization };
@@ -250,6 +253,9 @@ async fn execution(request: HttpRequest<Incoming>, desk: &Desk) -> Response<Resp
         }
     };
     shared.metrics.answered(response.status().as_u16(), begun.elapsed());
+    if let Some(traced) = traced {
+        traced.answered(&shared.tracer, &ids, response.status());
+    }
     if let Some(counts) = counts {
         counts.answered(response.status().as_u16());
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::HeaderMap;
 use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::Executor;
 use tokio::sync::Notify;
@@ -14,6 +15,7 @@ use crate::clocks::Clock;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::multi::Counts;
+use crate::traces::Noted;
 
 /// An executor with its limits and slots.
 pub(crate) struct Serving {
@@ -95,9 +97,16 @@ pub(crate) struct Request {
     pub(crate) execution_id: ExecutionId,
     logs: Arc<Logs>,
     metrics: Arc<Metrics>,
+    /// Its lines name its trace until it is finished.
+    traced: Option<Noted>,
 }
 
 impl Request {
+    /// Lets the lines of the execution name the trace that `headers` name.
+    pub(crate) fn trace(&mut self, headers: &HeaderMap) {
+        self.traced = self.logs.trace(self.execution_id, headers);
+    }
+
     /// Chooses the version that `current` names. It is chosen only when it is still the current one after it was marked
     /// as in use: then whoever replaces it sees the mark, and waits.
     pub(crate) fn begin(
@@ -109,7 +118,7 @@ impl Request {
         loop {
             let serving = current.load_full();
             serving.requests.fetch_add(1, Ordering::SeqCst);
-            let request = Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics) };
+            let request = Self::begun(serving, execution_id, logs, metrics);
             if Arc::ptr_eq(&request.serving, &current.load()) {
                 return request;
             }
@@ -123,7 +132,7 @@ impl Request {
         logs: &Arc<Logs>,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics) }
+        Self { serving, execution_id, logs: Arc::clone(logs), metrics: Arc::clone(metrics), traced: None }
     }
 
     /// A clock ran out after the answer's head was sent.

@@ -20,6 +20,8 @@ struct Written {
     #[serde(default)]
     execution_id: String,
     #[serde(default)]
+    trace_id: String,
+    #[serde(default)]
     message: String,
     address: Option<String>,
     error: Option<String>,
@@ -77,6 +79,7 @@ pub(super) fn read(bytes: &[u8]) -> Meaning {
     Meaning::Line(InstanceLine {
         instance_id: String::new(),
         execution_id: written.execution_id,
+        trace_id: written.trace_id,
         stream: written.stream,
         level: written.level,
         text,

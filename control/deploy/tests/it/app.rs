@@ -24,6 +24,8 @@ def handler(payload, ctx):
     match ctx.path:
         case "/env":
             return dict(os.environ)
+        case "/trace":
+            return ctx.headers.get("traceparent")
         case "/pid":
             return str(os.getpid())
         case "/lines":

@@ -47,12 +47,26 @@ pub(crate) fn options(folder: &Path) -> LocalOptions {
 
 /// Calls an instance: status and body.
 pub(crate) async fn call(address: SocketAddr, path: &str, body: &str) -> Result<(u16, String), String> {
+    call_with(address, path, body, &[]).await
+}
+
+/// Calls an instance with headers.
+pub(crate) async fn call_with(
+    address: SocketAddr,
+    path: &str,
+    body: &str,
+    headers: &[(&str, &str)],
+) -> Result<(u16, String), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(connection);
     let body = Full::new(Bytes::from(body.to_owned()));
-    let request = Request::post(path).header("host", "app").body(body).unwrap();
+    let mut request = Request::post(path).header("host", "app");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(body).unwrap();
     let answer = tokio::time::timeout(SOON, sender.send_request(request)).await.map_err(|_| "no answer".to_owned())?;
     let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

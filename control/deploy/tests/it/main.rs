@@ -10,5 +10,6 @@ mod contract;
 mod local;
 mod local_agent;
 mod machine;
+mod observe;
 mod rows;
 mod warm;

@@ -37,6 +37,7 @@ pub(crate) fn line(stored: &StoredLine) -> v1::LogLine {
         text: line.text,
         instance_id: line.instance_id,
         execution_id: line.execution_id,
+        trace_id: line.trace_id,
         ..Default::default()
     }
 }
