@@ -65,7 +65,7 @@ pub enum Command {
     /// Serve the whole platform on this machine
     Serve(ServeArgs),
     /// Deploy a project: make the app, save, compile, publish and follow it, in one step
-    Deploy(deploy::DeployFolderArgs),
+    Deploy(Box<deploy::DeployFolderArgs>),
     /// Make, show and change apps
     #[command(subcommand, visible_aliases = ["function", "fn"])]
     App(app::AppCommand),

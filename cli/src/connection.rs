@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ignite_core_model::{AppName, FunctionId, OrganizationId, Secret};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{self, Client, Endpoint};
 use crate::config::{self, Config};
 use crate::exit::{CliError, Exit};
 use crate::settings::{Env, Settings};
@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     pub(crate) token: Option<Given<Secret<String>>>,
     pub(crate) org: Option<Given<OrganizationId>>,
     timeout: Duration,
+    /// The certificates that are trusted, in place of public ones.
+    roots: Option<PathBuf>,
     /// Where the configuration is, or would be.
     pub(crate) file: PathBuf,
 }
@@ -119,12 +121,14 @@ impl Connection {
                     .hint("write 30s, 5m or 1h")
             })?,
         };
-        Ok(Self { endpoint, token, org, timeout, file })
+        let roots = env("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
+        Ok(Self { endpoint, token, org, timeout, roots, file })
     }
 
-    /// How long a call may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+    /// Somebody to ask with this token.
+    pub(crate) fn client_with(&self, token: &Secret<String>) -> Result<Client, CliError> {
+        let tls = client::tls(self.roots.as_deref())?;
+        Ok(Client::new(self.endpoint.value.clone(), token, self.timeout, tls))
     }
 
     /// Somebody to ask with.
@@ -134,7 +138,7 @@ impl Connection {
                 .because("there is no token")
                 .hint("`ignite login` stores one, IGNITE_TOKEN gives one, and the first start of `ignite serve` prints one")
         })?;
-        Ok(Client::new(self.endpoint.value.clone(), &token.value, self.timeout))
+        self.client_with(&token.value)
     }
 
     /// The app that a text means, as the API takes it. Without an organisation it is the token's.

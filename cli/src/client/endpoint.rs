@@ -24,6 +24,11 @@ impl Endpoint {
     /// Where `ignite serve` listens on this machine.
     pub(crate) const LOCAL: &str = "http://127.0.0.1:7070";
 
+    /// Whether it is this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        self.0.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_here))
+    }
+
     /// The address of something below it; `path` has no slash at its beginning.
     pub(crate) fn join(&self, path: &str) -> String {
         format!("{}/{path}", self.0)
@@ -89,7 +94,9 @@ mod tests {
             ("http://control.internal:7070/", "http://control.internal:7070"),
             ("https://example.io/ignite/", "https://example.io/ignite"),
         ] {
-            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), whole, "{text}");
+            let endpoint = text.parse::<Endpoint>().unwrap();
+            assert_eq!(endpoint.to_string(), whole, "{text}");
+            assert_eq!(endpoint.is_here(), ["localhost", "127.", "[::1]"].iter().any(|host| text.starts_with(host)));
         }
         for bad in ["", "ftp://x", "http://", "a b", "http://user:pw@x", "https://x?y=1", "x:port", "://"] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");

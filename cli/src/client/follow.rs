@@ -1,14 +1,11 @@
 //! Following something that takes long, over a connection that may break, until it ends or the person has seen enough.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::calls::Next;
-use super::{ApiError, Client, Resume};
+use super::{ApiError, Client, Interrupt, Resume};
 use crate::exit::{CliError, Exit};
-use crate::stops::Stops;
 
 /// Messages that wait to be shown.
 const WAITING_MAX: usize = 64;
@@ -38,31 +35,6 @@ pub(crate) enum Heard<A> {
     Message(A),
     /// Nothing, for a moment.
     Quiet,
-}
-
-/// Knows whether the person pressed Ctrl-C since it was made. Until then Ctrl-C ends the program as ever.
-pub(crate) struct Interrupt {
-    pressed: Arc<AtomicBool>,
-    /// Signals are waited for as long as it lives.
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Interrupt {
-    pub(crate) fn listen() -> Result<Self, CliError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| CliError::new(Exit::Internal, "could not start threads").caused_by(&error))?;
-        let pressed = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&pressed);
-        Stops::listen(&runtime, move || flag.store(true, Ordering::Release))?;
-        Ok(Self { pressed, _runtime: runtime })
-    }
-
-    pub(crate) fn pressed(&self) -> bool {
-        self.pressed.load(Ordering::Acquire)
-    }
 }
 
 /// Why following ended before it should.

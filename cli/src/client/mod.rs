@@ -7,6 +7,8 @@ mod calls;
 mod endpoint;
 mod error;
 mod follow;
+mod interrupt;
+mod roots;
 mod stream;
 pub(crate) mod words;
 
@@ -15,12 +17,15 @@ use std::time::{Duration, Instant};
 
 use ignite_core_model::Secret;
 use ureq::http::{HeaderValue, Request, Response, header};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, SendBody};
 
 pub(crate) use calls::{Call, Resume, StreamCall};
 pub(crate) use endpoint::{Endpoint, EndpointError};
 pub(crate) use error::{ApiError, Code};
-pub(crate) use follow::{FollowError, Followed, Heard, Interrupt, follow};
+pub(crate) use follow::{FollowError, Followed, Heard, follow};
+pub(crate) use interrupt::Interrupt;
+pub(crate) use roots::tls;
 pub(crate) use stream::Messages;
 
 /// Longest time until a connection stands.
@@ -49,15 +54,16 @@ pub(crate) struct Client {
 
 impl Client {
     /// Makes no connection yet. `timeout` bounds each call; a stream may go on for longer.
-    pub(crate) fn new(endpoint: Endpoint, token: &Secret<String>, timeout: Duration) -> Self {
-        let agent = Agent::config_builder()
+    pub(crate) fn new(endpoint: Endpoint, token: &Secret<String>, timeout: Duration, tls: TlsConfig) -> Self {
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             // A redirect would take the token elsewhere.
             .max_redirects(0)
             .user_agent(AGENT)
             .timeout_connect(Some(CONNECT_MAX))
-            .build()
-            .into();
+            .tls_config(tls);
+        // No proxy leads back to this machine.
+        let agent = if endpoint.is_here() { config.proxy(None) } else { config }.build().into();
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
             .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         authorization.set_sensitive(true);

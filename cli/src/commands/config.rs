@@ -6,7 +6,7 @@ use ignite_core_proto::v1;
 use serde::Serialize;
 
 use crate::args::access::{ConfigCommand, ConfigSetArgs, LoginArgs};
-use crate::client::{Client, Code};
+use crate::client::Code;
 use crate::config::{self, Key};
 use crate::connection::{Connection, Origin};
 use crate::exit::{CliError, Exit};
@@ -84,7 +84,7 @@ pub(crate) fn login(args: &LoginArgs, settings: &Settings, ui: &mut Ui) -> Resul
     })?;
     let mut org = settings.flags.org.clone();
     if !args.no_check {
-        let client = Client::new(connection.endpoint.value.clone(), &token, connection.timeout());
+        let client = connection.client_with(&token)?;
         match client.call(&v1::ListAppsRequest { limit: 1, ..Default::default() }) {
             // The organisation of before would be looked for in vain.
             Ok(answer) => org = org.or_else(|| answer.apps.first().map(|app| app.organization_name.clone())),
