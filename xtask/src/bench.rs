@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 const BUILD_MAX: Duration = Duration::from_secs(45 * 60);
 /// The engine of one peer is built from its sources, once.
 const BENCH_MAX: Duration = Duration::from_secs(120 * 60);
-const USAGE: &str = "usage: cargo xtask bench [compile | platform [--quick] | host [--quick] [--only NAME,…] [--out FOLDER]]";
+const USAGE: &str =
+    "usage: cargo xtask bench [compile | platform [--quick] | host [--quick] [--only NAME,…] [--out FOLDER]]";
 
 /// `bench [compile | platform … | host …]`; without a word all.
 pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<bool> {

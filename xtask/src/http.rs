@@ -57,6 +57,12 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream), host: address.to_string() })
     }
 
+    /// The same connection, for requests to this host.
+    pub(crate) fn for_host(mut self, host: String) -> Self {
+        self.host = host;
+        self
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) fn send(&mut self, request: &Request) -> Result<Response> {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", request.method, request.path, self.host);

@@ -1,30 +1,30 @@
-//! `cargo xtask demo`: every example compiled by `ignite`, served by `ignite-host`, called, in one table.
+//! `cargo xtask demo`: every example deployed to a platform of this machine, called by its hostname, published again and
+//! rolled back, in one table.
 
-mod serve;
+mod platform;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::examples::{Call, Example};
 use crate::http::{Connection, Request, Response};
 use crate::log::{human, human_bytes, say};
-use crate::process::{run, stream};
+use crate::process::run;
 use crate::table;
 use crate::toolchains;
 use crate::workspace::Workspace;
 
-use serve::Host;
+use platform::Platform;
 
 /// With nothing cached: the WebAssembly engine alone takes more than ten minutes on two cores.
 const BUILD_MAX: Duration = Duration::from_secs(45 * 60);
-/// One example, with nothing cached.
-const COMPILE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Calls whose median is the warm latency.
 const WARM_CALLS: usize = 200;
-/// Starts whose median is the cold start.
-const COLD_STARTS: usize = 5;
+/// Calls of an app without an instance, whose median is shown.
+const WAKES: usize = 3;
 /// Longest excerpt of an answer in the table.
 const ANSWER_CHARS_MAX: usize = 48;
 
@@ -40,15 +40,14 @@ pub(crate) fn command(workspace: &Workspace, words: &[String]) -> Result<bool> {
     toolchains::install(workspace)?;
     build(workspace)?;
 
-    let scratch = workspace.target.join("demo");
-    std::fs::create_dir_all(&scratch)?;
+    let platform = Platform::start(workspace, &workspace.target.join("demo"))?;
     let mut rows = Vec::new();
     let mut faults = Vec::new();
     for example in &examples {
         for target in &example.targets {
             let what = format!("{} ({target})", example.name);
             say(&what);
-            match show(workspace, example, target, &scratch) {
+            match show(&platform, workspace, example, target) {
                 Ok(row) => rows.push(row),
                 Err(error) => {
                     say(&format!("{what}: {error:#}"));
@@ -57,8 +56,20 @@ pub(crate) fn command(workspace: &Workspace, words: &[String]) -> Result<bool> {
             }
         }
     }
-    let header = ["example", "language", "target", "artifact", "compile", "cold start", "warm p50", "answer"];
-    println!("\n{}", table::render(&header, &rows, &[3, 4, 5, 6]));
+    platform.stop()?;
+    let header = [
+        "example",
+        "language",
+        "target",
+        "artifact",
+        "deploy",
+        "publish",
+        "rollback",
+        "from zero",
+        "warm p50",
+        "answer",
+    ];
+    println!("\n{}", table::render(&header, &rows, &[3, 4, 5, 6, 7, 8]));
     faults.iter().for_each(|fault| println!("failed: {fault}"));
     Ok(faults.is_empty())
 }
@@ -74,64 +85,71 @@ fn build(workspace: &Workspace) -> Result<()> {
     run(command, BUILD_MAX)
 }
 
-/// Compiles, serves and calls one example, and makes its row.
-fn show(workspace: &Workspace, example: &Example, target: &str, scratch: &Path) -> Result<Vec<String>> {
-    let artifact = scratch.join(format!("{}-{target}.tar.zst", example.name));
-    let started = Instant::now();
-    compile(workspace, example, target, &artifact)?;
-    let compiled = started.elapsed();
+/// Deploys one example, calls it by its hostname, publishes it again, goes back, and makes its row.
+fn show(platform: &Platform, workspace: &Workspace, example: &Example, target: &str) -> Result<Vec<String>> {
+    let app = format!("{}-{target}", example.name);
+    let source = match &example.component {
+        Some(component) => build_component(workspace, example, component)?,
+        None => example.folder.clone(),
+    };
+    let source = source.to_string_lossy().into_owned();
+    let mut deploy = vec!["deploy", "--app", &app, "--code", &source, "--idle-secs", "1"];
+    if example.component.is_none() && target == "wasm" {
+        deploy.extend(["--target", target]);
+    }
+    let deployed = timed(|| platform.run(&deploy))?;
 
-    let log = scratch.join(format!("{}-{target}.log", example.name));
-    let host = Host::start(workspace, &artifact, &log)?;
-    let mut connection = Connection::open(host.address)?;
+    let mut connection = Connection::open(platform.gateway)?.for_host(format!("{app}-local.ignite.localhost"));
+    let bearer = ("authorization".to_owned(), format!("Bearer {}", platform.token));
     let mut answer = None;
     for call in &example.calls {
-        let answered = send(&mut connection, call).with_context(|| log_end(&log))?;
+        let answered = send(&mut connection, call, &bearer)?;
         if let Some(fault) = call.fault(&answered) {
             bail!("{} {}: {fault}", call.method, call.path);
         }
         answer.get_or_insert(answered);
     }
     let first = example.calls.first().context("it has no calls")?;
-    let warm = median((0..WARM_CALLS).map(|_| timed(|| send(&mut connection, first))))?;
-    host.stop()?;
-    let cold = median((0..COLD_STARTS).map(|_| {
-        let host = Host::start(workspace, &artifact, &log)?;
-        let mut connection = Connection::open(host.address)?;
-        send(&mut connection, first)?;
-        let elapsed = host.started.elapsed();
-        host.stop()?;
-        Ok(elapsed)
+    let checked = |connection: &mut Connection| {
+        let answered = send(connection, first, &bearer)?;
+        first.fault(&answered).map_or(Ok(()), |fault| bail!("{} {}: {fault}", first.method, first.path))
+    };
+    let warm = median((0..WARM_CALLS).map(|_| timed(|| checked(&mut connection))))?;
+    let published = timed(|| platform.run(&["draft", "publish", &app]))?;
+    checked(&mut connection)?;
+    let rolled_back = timed(|| platform.run(&["version", "rollback", &app, "1"]))?;
+    checked(&mut connection)?;
+    let woken = median((0..WAKES).map(|_| {
+        platform.wait_idle(&app)?;
+        timed(|| checked(&mut connection))
     }))?;
 
+    let version = platform.ask(&["version", "get", &app, "1"])?;
+    let bytes = find_number(&version, "artifactBytes").context("the version does not tell its size")?;
     Ok(vec![
         example.name.clone(),
         example.language.clone(),
         target.into(),
-        human_bytes(artifact.metadata()?.len()),
-        human(compiled),
-        human(cold),
+        human_bytes(bytes),
+        human(deployed),
+        human(published),
+        human(rolled_back),
+        human(woken),
         human(warm),
         excerpt(&answer.context("nothing was answered")?),
     ])
 }
 
-/// Compiles one example to `artifact`; one that is a component is built by its own toolchain first.
-pub(crate) fn compile(workspace: &Workspace, example: &Example, target: &str, artifact: &Path) -> Result<()> {
-    let source = match &example.component {
-        Some(component) => build_component(workspace, example, component)?,
-        None => example.folder.clone(),
-    };
-    let mut command = workspace.command(workspace.release().join("ignite"));
-    command.arg("compile").arg(source).arg("--out").arg(artifact);
-    if example.component.is_none() {
-        command.args(["--target", target]);
+/// A number of an answer in the API's JSON, where 64 bits are text.
+fn find_number(answer: &Value, name: &str) -> Option<u64> {
+    match answer {
+        Value::Object(fields) => match fields.get(name) {
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(number) => number.as_u64(),
+            None => fields.values().find_map(|field| find_number(field, name)),
+        },
+        _ => None,
     }
-    let status = stream(command, COMPILE_MAX, &mut |line| eprintln!("    {line}"))?;
-    if !status.success() {
-        bail!("ignite compile failed ({status})");
-    }
-    Ok(())
 }
 
 /// As an author who knows nothing of Ignite builds a component, with the Rust that has the target.
@@ -141,9 +159,10 @@ fn build_component(workspace: &Workspace, example: &Example, component: &str) ->
     Ok(folder.join(component))
 }
 
-fn send(connection: &mut Connection, call: &Call) -> Result<Response> {
+fn send(connection: &mut Connection, call: &Call, bearer: &(String, String)) -> Result<Response> {
     let Call { method, path, headers, body, .. } = call;
-    connection.send(&Request { method, path, headers, body })
+    let headers: Vec<(String, String)> = headers.iter().chain([bearer]).cloned().collect();
+    connection.send(&Request { method, path, headers: &headers, body })
 }
 
 fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
@@ -168,11 +187,4 @@ fn excerpt(answer: &Response) -> String {
     let cut: String = text.chars().take(ANSWER_CHARS_MAX).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     format!("{} {cut}{dots}", answer.status)
-}
-
-/// The last lines the host wrote, for errors.
-fn log_end(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    format!("the host said:\n{}", lines[lines.len().saturating_sub(10)..].join("\n"))
 }
