@@ -3,7 +3,7 @@
 mod fleet;
 mod lines;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ignite_core_model::InstanceId;
@@ -40,6 +40,36 @@ pub struct AgentOptions {
     pub drain_max: Duration,
 }
 
+/// What an agent waits for; for probes.
+#[derive(Debug, Clone, Default)]
+pub struct AgentStatus(Arc<Mutex<Waits>>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Waits {
+    #[default]
+    FirstLook,
+    Store,
+    End,
+    Nothing,
+}
+
+impl AgentStatus {
+    /// What it waits for, in words; `None` when it converges as it should.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&'static str> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Waits::FirstLook => Some("the rows that say what should run: they were not read yet"),
+            Waits::Store => Some("the store of records: what runs goes on"),
+            Waits::End => Some("its instances to end: it is shutting down"),
+            Waits::Nothing => None,
+        }
+    }
+
+    fn set(&self, waits: Waits) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = waits;
+    }
+}
+
 /// Follows desired state and reports instances.
 pub struct Agent {
     meta: Meta,
@@ -49,6 +79,7 @@ pub struct Agent {
     lines: Lines,
     /// The change that is taken in; `None` before the first look.
     seen: Option<u64>,
+    status: AgentStatus,
     /// Reports that the store has not taken yet.
     dirty: Vec<InstanceId>,
     gone: Vec<InstanceId>,
@@ -59,7 +90,23 @@ impl Agent {
     #[must_use]
     pub fn new(meta: Meta, backend: Arc<dyn Backend>, options: AgentOptions) -> Self {
         let lines = Lines::new(meta.clone());
-        Self { meta, backend, options, fleet: Fleet::default(), lines, seen: None, dirty: Vec::new(), gone: Vec::new() }
+        Self {
+            meta,
+            backend,
+            options,
+            fleet: Fleet::default(),
+            lines,
+            seen: None,
+            status: AgentStatus::default(),
+            dirty: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// What it waits for, now and while it runs.
+    #[must_use]
+    pub fn status(&self) -> AgentStatus {
+        self.status.clone()
     }
 
     /// Converges until `stop`, then drains what runs.
@@ -71,7 +118,9 @@ impl Agent {
         let mut taken = Vec::with_capacity(REPORTS_TAKEN_MAX);
         loop {
             let mut wait = LOOK_EVERY;
-            if let Err(error) = self.round(&sender).await {
+            let round = self.round(&sender).await;
+            self.status.set(if round.is_ok() { Waits::Nothing } else { Waits::Store });
+            if let Err(error) = round {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(agent = self.options.name, error, "what should run could not be read or reported");
                 wait = FAILED_WAIT;
@@ -84,6 +133,7 @@ impl Agent {
                 _ = reports.recv_many(&mut taken, REPORTS_TAKEN_MAX) => self.take(&mut taken),
             }
         }
+        self.status.set(Waits::End);
         self.end(&mut reports).await;
     }
 

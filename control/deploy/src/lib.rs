@@ -12,5 +12,5 @@ mod backend;
 pub mod fake;
 pub mod local;
 
-pub use agent::{Agent, AgentOptions};
+pub use agent::{Agent, AgentOptions, AgentStatus};
 pub use backend::{Backend, InstanceLine, Report, Reports, Said, logs_stream};

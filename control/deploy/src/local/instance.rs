@@ -30,7 +30,7 @@ pub(super) async fn run(
     reports: Reports,
     drain: CancellationToken,
 ) {
-    let mut life = Life { shared: &shared, id, reports: &reports, last: LastLines::default() };
+    let mut life = Life { shared: &shared, id, reports: &reports, last: LastLines::default(), in_hand: None };
     // Nobody is left to run it for when the reports go nowhere.
     let ended = tokio::select! {
         failed = life.whole(&spec, &drain) => Some(failed),
@@ -48,6 +48,8 @@ struct Life<'a> {
     id: InstanceId,
     reports: &'a Reports,
     last: LastLines,
+    /// A line that was received and is not told yet. It is told even if whoever took it was given up.
+    in_hand: Option<InstanceLine>,
 }
 
 impl Life<'_> {
@@ -194,6 +196,7 @@ impl Life<'_> {
     async fn drain(&mut self, mut host: HostProcess) {
         let kill_at = kill_at(&self.shared.options);
         host.terminate();
+        self.tell_line().await;
         let drained = timeout_at(kill_at, async {
             self.take_all(&mut host).await;
             host.end().await
@@ -212,7 +215,19 @@ impl Life<'_> {
     async fn take(&mut self, mut line: InstanceLine) {
         line.instance_id = self.id.to_string();
         self.last.push(&line);
-        self.say(Said::Line(line)).await;
+        self.in_hand = Some(line);
+        self.tell_line().await;
+    }
+
+    async fn tell_line(&mut self) {
+        if self.in_hand.is_none() {
+            return;
+        }
+        // Room first, then the line: given up in between, it is still in hand.
+        let room = self.reports.reserve().await;
+        if let (Ok(room), Some(line)) = (room, self.in_hand.take()) {
+            room.send(Report { id: self.id, said: Said::Line(line) });
+        }
     }
 
     async fn say(&self, said: Said) {

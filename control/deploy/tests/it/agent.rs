@@ -68,6 +68,22 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_says_what_it_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = Rows::new(folder.path()).await;
+    let options = AgentOptions { name: "agent".to_owned(), drain_max: SOON };
+    let agent = Agent::new(rows.meta.clone(), Arc::new(FakeBackend::default()), options);
+    let status = agent.status();
+    assert!(status.waits_for().is_some_and(|what| what.contains("not read yet")));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(agent.run(stop.clone()));
+    crate::machine::until("it waits for nothing", || status.waits_for().is_none()).await;
+    stop.cancel();
+    running.await.unwrap();
+    assert!(status.waits_for().is_some_and(|what| what.contains("shutting down")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_become_instances_and_back() {
     let stage = Stage::new().await;
     stage.want(1, 1, 2).await;

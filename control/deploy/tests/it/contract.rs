@@ -104,6 +104,16 @@ impl Watch {
         self.quiet(id).await;
     }
 
+    /// Nothing but lines came of one that goes on.
+    async fn unchanged(&mut self, id: InstanceId) {
+        tokio::task::yield_now().await;
+        while let Ok(report) = self.reports.try_recv() {
+            self.waiting.push(report);
+        }
+        let changed = |report: &&Report| report.id == id && !matches!(report.said, Said::Line(_));
+        assert_eq!(self.waiting.iter().find(changed), None);
+    }
+
     /// Nothing comes after an end.
     pub(crate) async fn quiet(&mut self, id: InstanceId) {
         tokio::task::yield_now().await;
@@ -174,7 +184,7 @@ async fn two_at_once_are_two(stage: &dyn Stage) {
     watch.healthy(other).await;
     stage.crash(one);
     watch.ended(one).await;
-    watch.quiet(other).await;
+    watch.unchanged(other).await;
     stage.backend().drain(other);
     watch.ended(other).await;
 }
