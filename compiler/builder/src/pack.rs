@@ -70,3 +70,47 @@ impl<T: Write> Write for Stoppable<'_, T> {
         self.inner.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use std::time::{Duration, Instant};
+
+    use ignite_compiler_sandbox::Cancel;
+    use ignite_core_artifact::DeclaredLimits;
+    use ignite_core_model::{ArtifactKind, Digest, Runtime, Target};
+
+    use super::*;
+
+    #[test]
+    fn packing_stops_when_asked_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().join("cache"));
+        let content = dir.path().join("handler.py");
+        std::fs::write(&content, "x").unwrap();
+        let head = || ManifestHead {
+            runtime: Runtime::Python,
+            target: Target::Native,
+            kind: ArtifactKind::Packed,
+            entrypoint: "handler.py".into(),
+            abi: 1,
+            name: None,
+            toolchain: std::collections::BTreeMap::new(),
+            source: Digest::of(b"x"),
+            limits: DeclaredLimits::default(),
+            env: Vec::new(),
+            dependencies: Vec::new(),
+        };
+        let files = [PackedFile { path: "handler.py".into(), content, executable: false }];
+        let limit = Duration::from_secs(60);
+        let cancel = Cancel::default();
+        let wait = Wait { until: Instant::now() + limit, limit, cancel: Some(&cancel) };
+        drop(pack(&cache, head(), &files, Compression::Zstd, &wait).unwrap());
+        cancel.cancel();
+        let stopped = pack(&cache, head(), &files, Compression::Zstd, &wait);
+        assert!(matches!(stopped, Err(CompileError::Cancelled)));
+        let late = Wait { until: Instant::now(), limit, cancel: None };
+        assert!(matches!(pack(&cache, head(), &files, Compression::Zstd, &late), Err(CompileError::TimedOut { .. })));
+        assert_eq!(std::fs::read_dir(dir.path().join("cache/fresh")).unwrap().count(), 0);
+    }
+}

@@ -228,3 +228,50 @@ fn a_package_of_the_public_index_is_built() {
     let anew = builder(cache()).compile(&again, &mut |_| {}).unwrap_or_else(|error| panic!("{}", error.report()));
     assert_eq!(anew.digest, compiled.digest, "made twice, it is the same");
 }
+
+/// A project whose lock file names the source, and its digest.
+#[test]
+fn a_locked_source_is_built() {
+    if !slow() {
+        return;
+    }
+    let compile = |lock: &str| {
+        let source = folder(&[("handler.py", HANDLER), ("pyproject.toml", PROJECT), ("uv.lock", lock)]);
+        let request = CompileRequest::new(source.path(), source.path().join("out"));
+        builder(cache()).compile(&request, &mut |_| {})
+    };
+    let compiled = compile(LOCK).unwrap_or_else(|error| panic!("{}", error.report()));
+    assert_eq!(compiled.manifest.dependencies.len(), 1);
+    let other = LOCK.replace("sha256:49b3a825", "sha256:00000000");
+    let Err(error) = compile(&other) else { panic!("it is not what was locked") };
+    assert!(error.report().to_lowercase().contains("hash"), "{}", error.report());
+}
+
+const PROJECT: &str = r#"[project]
+name = "app"
+version = "0.1.0"
+requires-python = ">=3.12"
+dependencies = ["docopt==0.6.2"]
+"#;
+
+const LOCK: &str = r#"version = 1
+revision = 5
+requires-python = ">=3.12"
+
+[[package]]
+name = "app"
+version = "0.1.0"
+source = { virtual = "." }
+dependencies = [
+    { name = "docopt" },
+]
+
+[package.metadata]
+requires-dist = [{ name = "docopt", specifier = "==0.6.2" }]
+
+[[package]]
+name = "docopt"
+version = "0.6.2"
+source = { registry = "https://pypi.org/simple" }
+sdist = { url = "https://files.pythonhosted.org/packages/a2/55/8f8cab2afd404cf578136ef2cc5dfb50baa1761b68c9da1fb1e4eed343c9/docopt-0.6.2.tar.gz", hash = "sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491", upload-time = "2014-06-16T11:18:57.406Z" }
+"#;
