@@ -199,6 +199,32 @@ async fn a_builder_says_what_it_waits_for_and_drains() {
     nothing_left(&cache("program"));
 }
 
+#[test]
+fn a_builder_without_a_sandbox_does_not_start() {
+    if !left::slow() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let start = |more: &str| {
+        // In a user namespace that allows no further one.
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec timeout -s TERM 3 \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_ignite-builder")]);
+        command
+            .args(["--admin", "127.0.0.1:0", "--store"])
+            .arg(format!("sqlite:{}/ignite.db", folder.path().display()));
+        command.arg("--objects").arg(format!("file:{}/objects", folder.path().display()));
+        command.arg("--cache").arg(folder.path().join("cache")).args(more.split_whitespace()).output().unwrap()
+    };
+    let refused = start("");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("lacks namespaces") && said.contains("--allow-unsandboxed"), "{said}");
+    let allowed = start("--allow-unsandboxed");
+    let said = String::from_utf8_lossy(&allowed.stdout);
+    assert!(said.contains("allowed by --allow-unsandboxed") && said.contains("jobs are taken"), "{said}");
+}
+
 /// What is killed: short compiles of Python with and without work to do, and a longer one of Go.
 fn sources() -> Vec<Vec<u8>> {
     let go = "package main\n\nimport \"ignite\"\n\nfunc handler(payload []byte, ctx *ignite.Context) ([]byte, error) {\n\treturn payload, nil\n}\n\nfunc main() { ignite.Start(handler) }\n";
