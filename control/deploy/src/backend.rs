@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ignite_core_model::{FunctionId, InstanceId, InstanceSpec};
 use tokio::sync::mpsc;
 
-pub use ignite_core_model::LogLine as InstanceLine;
+pub use ignite_core_model::LogLine;
 
 /// Runs instances in one way: as processes, as containers, on a cluster.
 ///
@@ -41,7 +41,7 @@ pub enum Said {
     /// It answered and does not now.
     Unhealthy(String),
     /// It wrote a line.
-    Line(InstanceLine),
+    Line(LogLine),
     /// It is no more. `failed` is the reason if it never became healthy and was not asked to end.
     Ended {
         /// For the author.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ignite_core_model::{InstanceId, InstanceSpec};
 
-use crate::{Backend, InstanceLine, Report, Reports, Said};
+use crate::{Backend, LogLine, Report, Reports, Said};
 
 /// Where nothing answers.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -69,12 +69,12 @@ impl FakeBackend {
 
     /// Lets an instance write a line.
     pub fn write(&self, id: InstanceId, text: &str) {
-        let line = InstanceLine {
+        let line = LogLine {
             instance_id: id.to_string(),
             stream: "stdout".to_owned(),
             level: "info".to_owned(),
             text: text.to_owned(),
-            ..InstanceLine::default()
+            ..LogLine::default()
         };
         self.say(id, Said::Line(line));
     }

@@ -13,4 +13,4 @@ pub mod fake;
 pub mod local;
 
 pub use agent::{Agent, AgentOptions, AgentStatus};
-pub use backend::{Backend, InstanceLine, Report, Reports, Said, logs_stream};
+pub use backend::{Backend, LogLine, Report, Reports, Said, logs_stream};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ignite_core_model::FunctionId;
 use ignite_store_meta::{APPEND_LINES_MAX, Bounds, LINE_BYTES_MAX, Line, Meta, MetaError};
 
-use crate::{InstanceLine, logs_stream};
+use crate::{LogLine, logs_stream};
 
 /// Lines of one app that wait to be written. More are dropped and counted.
 const LINES_WAITING_MAX: usize = 10_000;
@@ -32,7 +32,7 @@ impl Lines {
         Self { meta, waiting: BTreeMap::new() }
     }
 
-    pub(crate) fn push(&mut self, app: &FunctionId, at_ms: u64, mut line: InstanceLine) {
+    pub(crate) fn push(&mut self, app: &FunctionId, at_ms: u64, mut line: LogLine) {
         let waiting = match self.waiting.get_mut(app) {
             Some(waiting) => waiting,
             None => self.waiting.entry(app.clone()).or_default(),
@@ -56,8 +56,7 @@ impl Lines {
             let app = app.clone();
             if waiting.dropped > 0 && waiting.lines.len() < LINES_WAITING_MAX {
                 let text = format!("{} lines were dropped: they came faster than they could be kept", waiting.dropped);
-                let line =
-                    InstanceLine { stream: "host".into(), level: "warn".into(), text, ..InstanceLine::default() };
+                let line = LogLine { stream: "host".into(), level: "warn".into(), text, ..LogLine::default() };
                 let at_ms = waiting.lines.last().map_or(0, |line| line.at_ms);
                 waiting.lines.push(Line { at_ms, body: to_json(&line) });
                 waiting.dropped = 0;
@@ -74,6 +73,6 @@ impl Lines {
     }
 }
 
-fn to_json(line: &InstanceLine) -> String {
+fn to_json(line: &LogLine) -> String {
     serde_json::to_string(line).expect("text has a form in JSON")
 }

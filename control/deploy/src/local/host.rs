@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::group::{Group, Places};
 use super::output::{self, Meaning, OUTPUT_LINE_BYTES_MAX};
 use super::{Confine, LocalOptions, remove};
-use crate::InstanceLine;
+use crate::LogLine;
 
 /// Lines of one host that wait to be taken. Beyond it the host's own bound holds: it drops and counts.
 const LINES_WAITING_MAX: usize = 256;
@@ -33,7 +33,7 @@ pub(super) struct HostProcess {
     _stdin: Option<ChildStdin>,
     pub(super) admin: PathBuf,
     pub(super) address: SocketAddr,
-    pub(super) lines: mpsc::Receiver<InstanceLine>,
+    pub(super) lines: mpsc::Receiver<LogLine>,
     // After the process, in the order in which fields are dropped.
     group: Option<Group>,
     _folder: Folder,
@@ -244,7 +244,7 @@ async fn end(child: &mut Child) -> String {
 pub(super) struct LastLines(Vec<String>);
 
 impl LastLines {
-    pub(super) fn push(&mut self, line: &InstanceLine) {
+    pub(super) fn push(&mut self, line: &LogLine) {
         if line.stream == "host" && line.level == "info" {
             return;
         }
@@ -263,7 +263,7 @@ impl LastLines {
 }
 
 /// Reads lines until the stream ends.
-async fn follow(stream: impl AsyncRead + Unpin, lines: mpsc::Sender<InstanceLine>, words: Option<mpsc::Sender<Word>>) {
+async fn follow(stream: impl AsyncRead + Unpin, lines: mpsc::Sender<LogLine>, words: Option<mpsc::Sender<Word>>) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line).await {

@@ -14,7 +14,7 @@ use super::host::{HostProcess, LastLines, kill_at};
 use super::order::{self, NotSpecialized};
 use super::secrets::{self, Variables};
 use super::{Shared, admin};
-use crate::{InstanceLine, Report, Reports, Said};
+use crate::{LogLine, Report, Reports, Said};
 
 /// Longest time to have the artifact on this machine.
 const FETCH_MAX: Duration = Duration::from_secs(120);
@@ -49,7 +49,7 @@ struct Life<'a> {
     reports: &'a Reports,
     last: LastLines,
     /// A line that was received and is not told yet. It is told even if whoever took it was given up.
-    in_hand: Option<InstanceLine>,
+    in_hand: Option<LogLine>,
 }
 
 impl Life<'_> {
@@ -100,7 +100,7 @@ impl Life<'_> {
         };
         if health.was_healthy {
             let (stream, level) = ("host".to_owned(), "error".to_owned());
-            self.take(InstanceLine { stream, level, text: why, ..InstanceLine::default() }).await;
+            self.take(LogLine { stream, level, text: why, ..LogLine::default() }).await;
             return None;
         }
         Some(self.last.reason(&why))
@@ -212,7 +212,7 @@ impl Life<'_> {
         }
     }
 
-    async fn take(&mut self, mut line: InstanceLine) {
+    async fn take(&mut self, mut line: LogLine) {
         line.instance_id = self.id.to_string();
         self.last.push(&line);
         self.in_hand = Some(line);

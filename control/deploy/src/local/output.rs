@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::InstanceLine;
+use crate::LogLine;
 
 /// Longest line that is read, in bytes; the rest of a longer one is dropped.
 pub(super) const OUTPUT_LINE_BYTES_MAX: usize = 128 * 1024;
@@ -40,18 +40,18 @@ pub(super) enum Meaning {
     /// The host can be given an app.
     Warm,
     /// A line to keep.
-    Line(InstanceLine),
+    Line(LogLine),
 }
 
 /// Reads one line. What is no JSON (a fault of the host before its logs are up) is kept as it is.
 pub(super) fn read(bytes: &[u8]) -> Meaning {
     let Ok(written) = serde_json::from_slice::<Written>(bytes) else {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        return Meaning::Line(InstanceLine {
+        return Meaning::Line(LogLine {
             stream: "host".to_owned(),
             level: "error".to_owned(),
             text,
-            ..InstanceLine::default()
+            ..LogLine::default()
         });
     };
     if written.stream == "host" {
@@ -76,7 +76,7 @@ pub(super) fn read(bytes: &[u8]) -> Meaning {
         text.push(' ');
         text.push_str(&Value::Object(further).to_string());
     }
-    Meaning::Line(InstanceLine {
+    Meaning::Line(LogLine {
         instance_id: String::new(),
         execution_id: written.execution_id,
         trace_id: written.trace_id,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ignite_control_deploy::fake::{Behaviour, FakeBackend};
-use ignite_control_deploy::{Backend, InstanceLine, Report, Reports, Said};
+use ignite_control_deploy::{Backend, LogLine, Report, Reports, Said};
 use ignite_core_model::{AppSettings, Digest, InstanceId, InstanceSpec};
 use tokio::sync::mpsc;
 
@@ -89,7 +89,7 @@ impl Watch {
     }
 
     /// The next line that holds.
-    pub(crate) async fn line(&mut self, id: InstanceId, holds: impl Fn(&InstanceLine) -> bool) -> InstanceLine {
+    pub(crate) async fn line(&mut self, id: InstanceId, holds: impl Fn(&LogLine) -> bool) -> LogLine {
         loop {
             match self.next(id).await {
                 Said::Line(line) if holds(&line) => return line,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ignite_control_deploy::local::{LocalBackend, SealedSecrets};
-use ignite_control_deploy::{Agent, AgentOptions, InstanceLine, logs_stream};
+use ignite_control_deploy::{Agent, AgentOptions, LogLine, logs_stream};
 use ignite_core_model::{AppSettings, Credential, Env, InstanceDetail, Secret};
 use ignite_store_meta::Instance;
 use ignite_store_meta::seal::{Keyring, SealingKey};
@@ -117,14 +117,14 @@ async fn lines_outlive_their_instances_within_bounds() {
     stage.agent.await.unwrap();
 }
 
-async fn lines(rows: &Rows) -> Vec<InstanceLine> {
+async fn lines(rows: &Rows) -> Vec<LogLine> {
     let stream = logs_stream(&rows.app);
     let (mut from, mut lines) = (0, Vec::new());
     loop {
         let read = rows.meta.read_log(&stream, from, 1000).await.unwrap();
         let Some(last) = read.last() else { return lines };
         from = last.sequence + 1;
-        lines.extend(read.iter().map(|line| serde_json::from_str::<InstanceLine>(&line.body).unwrap()));
+        lines.extend(read.iter().map(|line| serde_json::from_str::<LogLine>(&line.body).unwrap()));
     }
 }
 

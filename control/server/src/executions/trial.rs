@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use ignite_control_deploy::{InstanceLine, logs_stream};
+use ignite_control_deploy::{LogLine, logs_stream};
 use ignite_control_pipeline::Event;
 use ignite_core_model::{
     AppSettings, Compiled, EXECUTION_ID_HEADER, ExecutionId, FUNCTION_ID_HEADER, FunctionId, InstanceDetail,
@@ -189,7 +189,7 @@ impl Executions {
         let from = log.next.saturating_sub(u64::from(LINES_READ)).max(log.first);
         let mut own = meta.read_log(&stream, from, LINES_READ).await?;
         let id = instance.to_string();
-        own.retain(|line| serde_json::from_str::<InstanceLine>(&line.body).is_ok_and(|line| line.instance_id == id));
+        own.retain(|line| serde_json::from_str::<LogLine>(&line.body).is_ok_and(|line| line.instance_id == id));
         let cut = own.len().saturating_sub(LINES_MAX);
         Ok(own.split_off(cut))
     }
