@@ -135,8 +135,12 @@ impl Done {
 }
 
 fn compile(index: &Index, requirements: &str) -> Done {
+    compile_files(index, &[("handler.py", HANDLER), ("requirements.txt", requirements)])
+}
+
+fn compile_files(index: &Index, files: &[(&str, &str)]) -> Done {
     let cache = tempfile::tempdir().unwrap();
-    let source = folder(&[("handler.py", HANDLER), ("requirements.txt", requirements)]);
+    let source = folder(files);
     let simple = index.address.replace("http://", "http://user:hunter2@") + "/simple";
     let builder = builder_with(cache.path().to_owned(), &[("UV_DEFAULT_INDEX", &simple)]);
     let mut lines = Vec::new();
@@ -235,15 +239,16 @@ fn a_locked_source_is_built() {
     if !slow() {
         return;
     }
-    let compile = |lock: &str| {
-        let source = folder(&[("handler.py", HANDLER), ("pyproject.toml", PROJECT), ("uv.lock", lock)]);
-        let request = CompileRequest::new(source.path(), source.path().join("out"));
-        builder(cache()).compile(&request, &mut |_| {})
+    let (index, outside) = (Index::start(), tempfile::tempdir().unwrap());
+    let digest = index.publish("only", &[], outside.path(), "");
+    let compile = |digest: &Digest| {
+        let lock = LOCK.replace("@DIGEST@", &digest.to_string());
+        compile_files(&index, &[("handler.py", HANDLER), ("pyproject.toml", PROJECT), ("uv.lock", &lock)])
     };
-    let compiled = compile(LOCK).unwrap_or_else(|error| panic!("{}", error.report()));
+    let done = compile(&digest);
+    let compiled = done.result.unwrap_or_else(|error| panic!("{}", error.report()));
     assert_eq!(compiled.manifest.dependencies.len(), 1);
-    let other = LOCK.replace("sha256:49b3a825", "sha256:00000000");
-    let Err(error) = compile(&other) else { panic!("it is not what was locked") };
+    let Err(error) = compile(&Digest::of(b"other")).result else { panic!("it is not what was locked") };
     assert!(error.report().to_lowercase().contains("hash"), "{}", error.report());
 }
 
@@ -251,27 +256,25 @@ const PROJECT: &str = r#"[project]
 name = "app"
 version = "0.1.0"
 requires-python = ">=3.12"
-dependencies = ["docopt==0.6.2"]
+dependencies = ["only==1.0"]
 "#;
 
 const LOCK: &str = r#"version = 1
-revision = 5
+revision = 3
 requires-python = ">=3.12"
 
 [[package]]
 name = "app"
 version = "0.1.0"
 source = { virtual = "." }
-dependencies = [
-    { name = "docopt" },
-]
+dependencies = [{ name = "only" }]
 
 [package.metadata]
-requires-dist = [{ name = "docopt", specifier = "==0.6.2" }]
+requires-dist = [{ name = "only", specifier = "==1.0" }]
 
 [[package]]
-name = "docopt"
-version = "0.6.2"
-source = { registry = "https://pypi.org/simple" }
-sdist = { url = "https://files.pythonhosted.org/packages/a2/55/8f8cab2afd404cf578136ef2cc5dfb50baa1761b68c9da1fb1e4eed343c9/docopt-0.6.2.tar.gz", hash = "sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491", upload-time = "2014-06-16T11:18:57.406Z" }
+name = "only"
+version = "1.0"
+source = { registry = "https://packages.example/simple" }
+sdist = { url = "https://packages.example/files/only-1.0.tar.gz", hash = "@DIGEST@" }
 "#;

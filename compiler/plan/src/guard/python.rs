@@ -141,7 +141,7 @@ fn requirement_line(
         | "--trusted-host" => refuse(format!("`{option}` would change from where packages come"), INDEX_NEXT),
         "--no-binary" | "--config-settings" | "--global-option" | "--install-option" => refuse(
             format!("`{option}` would run the code of packages to install them"),
-            "take the line out: only wheels are installed",
+            "take the line out: a package is built only where it has no wheels",
         ),
         "-r" | "--requirement" | "-c" | "--constraint" => match (value.contains("://"), inside(folder, value)) {
             (true, _) => refuse(
@@ -218,10 +218,10 @@ fn locked(tree: &SourceTree, mistakes: &mut Vec<Mistake>) {
                 "virtual" | "editable" | "directory" if value_text == "." => continue,
                 "url" if value_text.starts_with("https://") && value_text.ends_with(".whl") => continue,
                 "virtual" | "editable" | "directory" | "path" => {
-                    "it is a folder or a file, and only published wheels are installed"
+                    "it is a folder or a file, and only published packages are installed"
                 }
                 "git" => "its code would have to be run to install it",
-                "registry" | "url" => "only wheels by https can be fetched",
+                "registry" | "url" => "only packages by https can be fetched",
                 _ => continue,
             };
             let what = format!("package `{name}` of uv.lock cannot be fetched from `{value_text}`: {why}");

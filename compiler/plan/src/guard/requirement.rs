@@ -9,7 +9,7 @@ pub(super) type Refusal = (String, &'static str);
 
 const INDEX_NEXT: &str =
     "name a package and its version; from which index it comes is set by whoever runs the compiler";
-const WHEEL_NEXT: &str = "name a version that has wheels; no code of a package is run to install it";
+const WHEEL_NEXT: &str = "name a version that an index has; sources are built from there only";
 
 /// Why a requirement is refused; `None` for one that may be fetched.
 pub(super) fn refused(tree: &SourceTree, folder: &str, requirement: &str) -> Option<Refusal> {

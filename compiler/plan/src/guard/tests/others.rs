@@ -140,7 +140,7 @@ name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
             `--no-binary` would run the code of packages to install them
               --> requirements.txt:16
               | --no-binary :all:
-            hint: take the line out: only wheels are installed
+            hint: take the line out: a package is built only where it has no wheels
             `x @ file:///srv/x.whl` is on the disk of whoever compiles
               --> requirements.txt:17
               | x @ file:///srv/x.whl
@@ -148,15 +148,15 @@ name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
             `y @ git+ssh://git@example.com/y.git` cannot be fetched: it needs a key, and a compile is given none
               --> requirements.txt:18
               | y @ git+ssh://git@example.com/y.git
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             `z @ git+https://example.com/z.git` cannot be fetched: its code would have to be run to install it
               --> requirements.txt:19
               | z @ git+https://example.com/z.git
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             `git+file:///srv/z.git` cannot be fetched: it is on the disk of whoever compiles
               --> requirements.txt:20
               | git+file:///srv/z.git
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             `http://example.com/a.whl` cannot be fetched: nothing protects it on its way
               --> requirements.txt:21
               | http://example.com/a.whl
@@ -164,7 +164,7 @@ name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
             `https://example.com/a.tar.gz` is no wheel: its code would have to be run to install it
               --> requirements.txt:22
               | https://example.com/a.tar.gz
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             `../up.whl` is outside this folder, and only this folder is compiled
               --> requirements.txt:23
               | ../up.whl
@@ -176,7 +176,7 @@ name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
             `.` is a folder or a source: its code would have to be run to install it
               --> requirements.txt:25
               | .
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             there is no missing.whl, which `./missing.whl` names
               --> requirements.txt:26
               | ./missing.whl
@@ -188,7 +188,7 @@ name[extra] >= 2.8, == 2.8.* ; python_version < "3.9"
             `source-1.0.tar.gz` is a folder or a source: its code would have to be run to install it
               --> requirements.txt:28
               | source-1.0.tar.gz
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
         "#]],
     );
 }
@@ -253,7 +253,7 @@ source = { registry = "/srv/simple" }
             `pydantic @ https://evil.example/p.tar.gz` is no wheel: its code would have to be run to install it
               --> pyproject.toml:7
               | override-dependencies = ["pydantic @ https://evil.example/p.tar.gz"]
-            hint: name a version that has wheels; no code of a package is run to install it
+            hint: name a version that an index has; sources are built from there only
             `tool.uv.index` would change from where packages come, or how they are built
               --> pyproject.toml:8
               | [[tool.uv.index]]
@@ -270,11 +270,11 @@ source = { registry = "/srv/simple" }
               --> uv.lock:10
               | source = { git = "https://evil.example/x?rev=1#2" }
             hint: name a version that is published, and run `uv lock`
-            package `path` of uv.lock cannot be fetched from `../x`: it is a folder or a file, and only published wheels are installed
+            package `path` of uv.lock cannot be fetched from `../x`: it is a folder or a file, and only published packages are installed
               --> uv.lock:13
               | source = { editable = "../x" }
             hint: name a version that is published, and run `uv lock`
-            package `disk` of uv.lock cannot be fetched from `/srv/simple`: only wheels by https can be fetched
+            package `disk` of uv.lock cannot be fetched from `/srv/simple`: only packages by https can be fetched
               --> uv.lock:16
               | source = { registry = "/srv/simple" }
             hint: name a version that is published, and run `uv lock`
