@@ -108,7 +108,7 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
     }
     let out = out_folder.join("app");
     let package = if context.plan.entry == "." { ".".to_owned() } else { format!("./{}", context.plan.entry) };
-    let build = command(Phase::Build, &["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o"])?;
+    let build = command(Phase::Build, &["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"])?;
     session.run_hinted("go build", &build.arg(&out).arg(package), &hint)?;
 
     let sums = plain_text(&app, "go.sum");
