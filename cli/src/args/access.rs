@@ -78,6 +78,8 @@ pub enum SecretCommand {
 /// What a secret is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SecretType {
+    /// Variables of apps: `secret://NAME` stands for it
+    Value,
     /// A registry of images
     Registry,
     /// A git server
@@ -90,11 +92,11 @@ pub struct SecretCreateArgs {
     /// How it is called: letters, digits, `-` and `_`
     pub name: String,
     /// What it is for
-    #[arg(long = "type", value_enum)]
+    #[arg(long = "type", value_enum, default_value_t = SecretType::Value)]
     pub kind: SecretType,
-    /// The name to log in with
-    #[arg(long)]
-    pub username: String,
+    /// The name to log in with, to a registry or a git server
+    #[arg(long, required_if_eq_any([("kind", "registry"), ("kind", "git")]))]
+    pub username: Option<String>,
     /// The password of a registry; others see it in the list of processes, so rather use --value-file
     #[arg(long, conflicts_with_all = ["token", "value_file"])]
     pub password: Option<String>,
@@ -102,7 +104,7 @@ pub struct SecretCreateArgs {
     // The id of the flag that every verb has, so that it stands in its place here.
     #[arg(long, conflicts_with = "value_file")]
     pub token: Option<String>,
-    /// Read password or token from this file, or from standard input with `-`
+    /// Read value, password or token from this file, or from standard input with `-`
     #[arg(long, value_name = "FILE")]
     pub value_file: Option<PathBuf>,
     /// The registry's host [default: Docker Hub]

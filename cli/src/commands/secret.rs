@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::show;
 use crate::ui::Ui;
 
-/// Longest password or token, in bytes.
+/// Longest value, password or token, in bytes.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
 
 pub(crate) fn run(command: SecretCommand, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
@@ -51,6 +51,16 @@ fn create(args: &SecretCreateArgs, client: &Client, ui: &mut Ui) -> Result<Exit,
     let what = format!("could not make the secret `{}`", args.name);
     let refused = |why: &str| CliError::new(Exit::InvalidArgument, what.clone()).because(why);
     let typed = match args.kind {
+        SecretType::Value
+            if args.username.is_some()
+                || args.password.is_some()
+                || args.token.is_some()
+                || args.server_address.is_some() =>
+        {
+            let why = "a value has neither username, password, token nor server";
+            return Err(refused(why).hint("write --type registry or --type git, or give the value with --value-file"));
+        }
+        SecretType::Value => &None,
         SecretType::Registry if args.token.is_some() => {
             return Err(refused("a registry takes a password").hint("write --password, or rather --value-file"));
         }
@@ -74,14 +84,12 @@ fn create(args: &SecretCreateArgs, client: &Client, ui: &mut Ui) -> Result<Exit,
     if value.is_empty() {
         return Err(refused("the value is empty"));
     }
+    let username = args.username.clone().unwrap_or_default();
     let value = match args.kind {
-        SecretType::Git => Value::GitSecret(Box::new(v1::GitSecret {
-            username: args.username.clone(),
-            token: value,
-            ..Default::default()
-        })),
+        SecretType::Value => Value::ValueSecret(Box::new(v1::ValueSecret { value, ..Default::default() })),
+        SecretType::Git => Value::GitSecret(Box::new(v1::GitSecret { username, token: value, ..Default::default() })),
         SecretType::Registry => Value::RegistrySecret(Box::new(v1::RegistrySecret {
-            username: args.username.clone(),
+            username,
             password: value,
             server_address: args.server_address.clone().unwrap_or_default(),
             ..Default::default()
