@@ -130,7 +130,8 @@ fn a_folder_is_deployed_changed_broken_and_rolled_back() {
     person.done(&["version", "rollback", "hello", "v1"]);
     assert_eq!(person.done(&["invoke", "hello"]), "one hi");
     let versions = person.json(&["version", "list", "hello"]);
-    let states: Vec<&str> = versions["versions"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        versions["versions"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(states, ["VERSION_STATUS_FAILED", "VERSION_STATUS_SUPERSEDED", "VERSION_STATUS_ACTIVE"]);
     person.done(&["version", "code", "hello", "--version", "2", "--out", "code.tar.zst"]);
     assert!(fs::metadata(person.folder.path().join("code.tar.zst")).unwrap().len() > 0);

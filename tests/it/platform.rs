@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ignite_tests::client::ask;
 use ignite_tests::platform::{Platform, STEP_MAX, Start};
 use ignite_tests::product::repository;
 use serde_json::{Value, json};
@@ -164,6 +165,15 @@ fn one_folder_has_one_platform() {
     let data = tempfile::tempdir().unwrap();
     let start = Start::new(data.path());
     let platform = start.start().unwrap();
+    let deadline = Instant::now() + STEP_MAX;
+    loop {
+        let ready = ask(&platform.api, "GET", "/readyz", "", b"").unwrap();
+        if ready.status == 200 {
+            break;
+        }
+        assert!(ready.text().contains("waits for") && Instant::now() < deadline, "{}", ready.text());
+        thread::sleep(Duration::from_millis(20));
+    }
     let refused = start.start().err().unwrap().to_string();
     assert!(refused.contains("another `ignite serve`"), "{refused}");
     platform.stop().unwrap();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ignite_compiler_worker::{StoreQueue, Worker, WorkerOptions};
+use ignite_compiler_worker::{Status, StoreQueue, Worker, WorkerOptions};
 use ignite_control_deploy::local::{Confine, LocalBackend, LocalOptions, Probing, SealedSecrets};
 use ignite_control_deploy::{Agent, AgentOptions};
 use ignite_control_pipeline::Bounds;
@@ -103,7 +103,6 @@ impl Platform {
         let meta = Meta::open(&MetaOptions::new(Location::Sqlite(data.join("ignite.db"))))
             .await
             .map_err(|error| failed("open the records", &error))?;
-        let first_token = keys::first_token(&meta).await?;
         let (listener, address) = ApiServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.api_port)))
             .await
             .map_err(|error| failed("serve the API", &error).hint("choose another port with --api-port"))?;
@@ -136,12 +135,16 @@ impl Platform {
         .map_err(|error| failed("make a place for hosts", &error))?;
         let agent = AgentOptions { name: "local".to_owned(), drain_max: DRAIN_MAX };
         let agent = Agent::new(meta.clone(), Arc::new(backend), agent);
+        let agent_status = agent.status();
         tasks.push(tokio::spawn(agent.run(stop.clone())));
-        let worker = Worker::start(
+        let worker_status = Arc::new(Status::default());
+        let worker = Worker::start_with(
             WorkerOptions::new("local", COMPILES_MAX),
             Arc::new(StoreQueue::new(meta.clone(), objects.clone())),
             Arc::new(crate::project::builder(settings, options.allow_unsandboxed)),
             stop.clone(),
+            Arc::default(),
+            Arc::clone(&worker_status),
         );
         // Nobody but this process knows it.
         let platform_key = Secret::new(new_secret().0);
@@ -172,9 +175,17 @@ impl Platform {
             base_domain: options.base_domain,
             port: Some(gateway.address().port()),
         };
+        let others: api::OtherParts = Arc::new(move || {
+            let agent = agent_status.waits_for().map(|what| format!("the agent waits for {what}"));
+            let worker = worker_status.not_ready().unwrap_or_default();
+            agent.into_iter().chain(worker.lines().map(|line| format!("the builder {line}"))).collect()
+        });
+        let signer = Some(signer);
         let parts =
-            api::Platform { apps, objects, executions, url: url.clone(), signer: Some(signer), issuers, keys: sealing };
+            api::Platform { others, apps, objects, executions, url: url.clone(), signer, issuers, keys: sealing };
         let api = ApiServer::start(listener, address, parts);
+        // Last, so that no token is made by a start that fails and shows it to nobody.
+        let first_token = keys::first_token(&meta).await?;
         Ok(Self { calls: (stop_calls, calls), api, gateway, worker, meta, stop, tasks, _lock: lock, url, first_token })
     }
 

@@ -52,7 +52,11 @@ pub(super) fn measure(platform: &Platform, kit: &Kit, quick: bool) -> Result<Str
     crate::say("platform: the gateway");
     let rust = RUNTIMES.iter().find(|runtime| runtime.name == "Rust").context("there is a Rust app")?;
     // An instance that stays while this is measured.
-    let config = serde_json::json!({ "scaling": { "maxReplicas": 1, "reserved": 1, "idleSecs": 60 } });
+    // A tier with as many cores as the host beside it has.
+    let config = serde_json::json!({
+        "resourceTier": "RESOURCE_TIER_XLARGE",
+        "scaling": { "maxReplicas": 1, "reserved": 1, "idleSecs": 60 },
+    });
     platform.call("UpdateAppConfig", &serde_json::json!({ "appId": rust.app, "config": config }))?;
     platform.save_for(rust.app, &source(kit, rust), &(rust.runtime)())?;
     publish(platform, rust.app)?;

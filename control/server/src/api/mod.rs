@@ -57,8 +57,13 @@ impl PublicUrl {
     }
 }
 
+/// What other parts in the same process wait for, a line each; for the probe of readiness.
+pub type OtherParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// What the services have in common.
 pub struct Platform {
+    /// What else serves in this process.
+    pub others: OtherParts,
     /// All apps.
     pub apps: Apps,
     /// Where sources and artifacts are.

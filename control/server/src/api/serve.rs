@@ -163,9 +163,14 @@ async fn answer(mut request: Request<Incoming>, platform: &Platform, mut service
     match path {
         "/livez" => return text(StatusCode::OK, "live\n"),
         "/readyz" => {
-            return match platform.meta().ping().await {
-                Ok(()) => text(StatusCode::OK, "ready\n"),
-                Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "waits for the store of records\n"),
+            let mut waits = (platform.others)();
+            if platform.meta().ping().await.is_err() {
+                waits.push("the API waits for the store of records".to_owned());
+            }
+            return if waits.is_empty() {
+                text(StatusCode::OK, "ready\n")
+            } else {
+                text(StatusCode::SERVICE_UNAVAILABLE, &format!("{}\n", waits.join("\n")))
             };
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! The API over real sockets, and a client of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ignite_control_server::api::{self, ApiServer, PublicUrl};
@@ -63,6 +64,7 @@ impl Stage {
         let url = PublicUrl { scheme: "http".to_owned(), base_domain: "ignite.localhost".to_owned(), port: Some(8080) };
         let executions = Executions::new(platform.apps.clone(), objects.clone(), gateway, limits);
         let parts = api::Platform {
+            others: Arc::new(Vec::new),
             apps: platform.apps.clone(),
             objects: objects.clone(),
             executions: executions.clone(),
