@@ -80,26 +80,45 @@ impl HttpBody for RequestBody {
     }
 }
 
+/// What an answer comes through.
+pub(crate) trait Drives {
+    /// Reads and writes what can be read and written now.
+    fn drive(&mut self, cx: &mut Context<'_>);
+
+    /// The answer has come to its end.
+    fn finish(&mut self);
+}
+
 /// An answer's body, which gives back its place at the instance when it ends, however it ends.
 pub(crate) struct AnswerBody<P> {
     inner: Incoming,
     place: Option<P>,
 }
 
-impl<P> AnswerBody<P> {
-    pub(crate) fn new(inner: Incoming, place: P) -> Self {
+impl<P: Drives> AnswerBody<P> {
+    pub(crate) fn new(inner: Incoming, mut place: P) -> Self {
+        if inner.is_end_stream() {
+            place.finish();
+        }
         Self { inner, place: Some(place) }
     }
 }
 
-impl<P: Unpin> HttpBody for AnswerBody<P> {
+impl<P: Drives + Unpin> HttpBody for AnswerBody<P> {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
-            self.place = None;
+        let this = &mut *self;
+        if let Some(place) = &mut this.place {
+            place.drive(cx);
+        }
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Err(_))) => this.place = None,
+            Poll::Ready(None) => this.end(),
+            Poll::Ready(Some(Ok(_))) if this.inner.is_end_stream() => this.end(),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -110,5 +129,13 @@ impl<P: Unpin> HttpBody for AnswerBody<P> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl<P: Drives> AnswerBody<P> {
+    fn end(&mut self) {
+        if let Some(mut place) = self.place.take() {
+            place.finish();
+        }
     }
 }

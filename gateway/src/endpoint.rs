@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use ignite_core_model::InstanceId;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::app::Places;
-use crate::body::RequestBody;
+use crate::body::{Drives, RequestBody};
+use crate::connection::Connection;
 
 /// How long an instance that could not be reached is passed over.
 const SUSPECT_FOR: Duration = Duration::from_millis(500);
@@ -27,7 +26,7 @@ pub(crate) struct Endpoint {
     pub(crate) places: u32,
     used: AtomicU32,
     /// Connections that wait for a request; the last used first.
-    idle: Mutex<Vec<SendRequest<RequestBody>>>,
+    idle: Mutex<Vec<Connection>>,
     /// Milliseconds since `born` until which it is passed over.
     suspect_until: AtomicU64,
     born: Instant,
@@ -86,60 +85,53 @@ impl Endpoint {
         self.idle().clear();
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<RequestBody>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         connect_timeout: Duration,
-    ) -> Result<(Response<Incoming>, SendRequest<RequestBody>), SendError> {
+    ) -> Result<(Response<Incoming>, Connection), SendError> {
+        let mut connection = match self.take_kept().await {
+            Some(kept) => kept,
+            None => match timeout(connect_timeout, Connection::open(self.address)).await {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(_)) | Err(_) => {
+                    self.suspect();
+                    return Err(SendError::NotSent(Box::new(request)));
+                }
+            },
+        };
+        match connection.send(request).await {
+            Ok(answer) => Ok((answer, connection)),
+            Err(mut error) => match error.take_message() {
+                Some(message) => {
+                    self.suspect();
+                    Err(SendError::NotSent(Box::new(message)))
+                }
+                None if error.error().is_canceled() => Err(SendError::Lost),
+                None => Err(SendError::BrokenOff),
+            },
+        }
+    }
+
+    /// A kept connection that the instance has not closed meanwhile.
+    async fn take_kept(&self) -> Option<Connection> {
         loop {
-            let kept = self.idle().pop();
-            let fresh = kept.is_none();
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => match timeout(connect_timeout, self.connect()).await {
-                    Ok(Ok(connection)) => connection,
-                    Ok(Err(_)) | Err(_) => {
-                        self.suspect();
-                        return Err(SendError::NotSent(Box::new(request)));
-                    }
-                },
-            };
-            match connection.try_send_request(request).await {
-                Ok(answer) => return Ok((answer, connection)),
-                Err(mut error) => match error.take_message() {
-                    // A kept connection that the instance has closed meanwhile: the next one.
-                    Some(message) if !fresh => request = message,
-                    Some(message) => {
-                        self.suspect();
-                        return Err(SendError::NotSent(Box::new(message)));
-                    }
-                    None if error.error().is_canceled() => return Err(SendError::Lost),
-                    None => return Err(SendError::BrokenOff),
-                },
+            let mut kept = self.idle().pop()?;
+            if kept.is_ready().await {
+                return Some(kept);
             }
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<RequestBody>, crate::body::BoxError> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // It ends when its sender is dropped or the instance closes it; its faults are those of its request.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
-    }
-
     /// Keeps a connection for the next request.
-    fn keep(&self, connection: SendRequest<RequestBody>) {
+    fn keep(&self, connection: Connection) {
         let mut idle = self.idle();
-        if !connection.is_closed() && idle.len() < self.places as usize {
+        if idle.len() < self.places as usize {
             idle.push(connection);
         }
     }
@@ -158,22 +150,35 @@ impl Drop for Place {
     }
 }
 
-/// A place whose request was sent: its connection is kept for the next one.
+/// A place whose request was sent: its connection is kept for the next one when its answer has come to its end.
 pub(crate) struct Busy {
     place: Place,
-    connection: Option<SendRequest<RequestBody>>,
+    connection: Option<Connection>,
+    finished: bool,
 }
 
 impl Busy {
-    pub(crate) fn new(place: Place, connection: SendRequest<RequestBody>) -> Self {
-        Self { place, connection: Some(connection) }
+    pub(crate) fn new(place: Place, connection: Connection) -> Self {
+        Self { place, connection: Some(connection), finished: false }
+    }
+}
+
+impl Drives for Busy {
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection {
+            connection.drive(cx);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // One whose answer broke off is closed, and not kept.
+        // In the middle of an answer, the rest of it would be taken for the next one's: it is closed.
+        if let Some(connection) = self.connection.take().filter(|_| self.finished) {
             self.place.endpoint.keep(connection);
         }
     }

@@ -13,6 +13,7 @@ mod auth;
 mod body;
 mod clock;
 mod config;
+mod connection;
 mod endpoint;
 mod errors;
 mod follow;

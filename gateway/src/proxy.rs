@@ -1,6 +1,7 @@
 //! One request, from the caller to an instance and back.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::SystemTime;
 
 use http::{Request, Response, header};
@@ -12,7 +13,7 @@ use ignite_telemetry::{Kind, Span};
 use tokio::time::Instant;
 
 use crate::app::{App, InFlight};
-use crate::body::{AnswerBody, Body, RequestBody, RequestState};
+use crate::body::{AnswerBody, Body, Drives, RequestBody, RequestState};
 use crate::clock::now_ms;
 use crate::endpoint::{Busy, SendError};
 use crate::serve::Shared;
@@ -115,16 +116,25 @@ async fn lead(
     let state = Arc::new(RequestState::default());
     let request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
     let (answer, busy, app) = deliver(request, app, label, &state, shared).await?;
-    let mut answer =
-        answer.map(|body| AnswerBody::new(body, Held { _busy: busy, _in_flight: in_flight }).boxed_unsync());
+    let mut answer = answer.map(|body| AnswerBody::new(body, Held { busy, _in_flight: in_flight }).boxed_unsync());
     headers::outward(&mut answer, &app, origin.as_ref());
     Ok(answer)
 }
 
 /// What an answer holds until its last byte.
 struct Held {
-    _busy: Busy,
+    busy: Busy,
     _in_flight: InFlight,
+}
+
+impl Drives for Held {
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.busy.drive(cx);
+    }
+
+    fn finish(&mut self) {
+        self.busy.finish();
+    }
 }
 
 /// Finds an instance that takes the request. One that was not delivered is tried at another, of the version that is live then.
