@@ -84,7 +84,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         platform.save_for(runtime.app, &source(&kit, runtime), &(runtime.runtime)())?;
         publish(&platform, runtime.app)?;
     }
-    let mut text = format!("## The platform\n\n{}\n", circumstances());
+    let mut text = format!("## The platform\n\nWritten by `cargo xtask bench platform`: {}.\n\n", circumstances());
     let _ = writeln!(text, "{}", cold::measure(&platform, if quick { 2 } else { cold::ROUNDS })?);
     let _ = writeln!(text, "{}", gateway::measure(&platform, &kit, quick)?);
     let _ = writeln!(text, "{}", publishes(&platform)?);
