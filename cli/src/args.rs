@@ -1,6 +1,7 @@
 //! What may be typed. No logic: doc comments are the help.
 
 pub mod access;
+pub mod admin;
 pub mod app;
 pub mod deploy;
 pub mod draft;
@@ -92,6 +93,9 @@ pub enum Command {
     /// Show and change the configuration
     #[command(subcommand)]
     Config(access::ConfigCommand),
+    /// Back a platform of this machine up, and restore it
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
     /// Check the toolchains on this machine
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -110,7 +114,7 @@ pub struct ServeArgs {
     /// Serve apps on this port of the loopback address; 0 takes any
     #[arg(long, default_value_t = 8080)]
     pub gateway_port: u16,
-    /// Serve apps at <app>-<org>. and this
+    /// Serve apps below this domain, each at app-org
     #[arg(long, default_value = "ignite.localhost")]
     pub base_domain: String,
     /// Keep this many hosts ready for each runtime in use

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ignite_tests::client::ask;
 use ignite_tests::platform::{Platform, STEP_MAX, Start};
-use ignite_tests::product::repository;
+use ignite_tests::product::{binary, repository};
 use serde_json::{Value, json};
 
 /// A Python app.
@@ -177,6 +178,44 @@ fn one_folder_has_one_platform() {
     let refused = start.start().err().unwrap().to_string();
     assert!(refused.contains("another `ignite serve`"), "{refused}");
     platform.stop().unwrap();
+}
+
+#[test]
+fn a_backup_that_was_taken_while_serving_is_another_platform() {
+    let (data, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let platform = Platform::start(data.path()).unwrap();
+    platform.call("CreateApp", &json!({ "name": "saved" })).unwrap();
+    handler(source.path(), "def handler(payload, ctx):\n    return 'saved'\n");
+    platform.publish("saved", source.path()).unwrap();
+    let backup = data.path().join("backup");
+    let admin = |verb: &str, arguments: &[&Path]| {
+        let output = Command::new(binary("ignite").unwrap())
+            .args(["-o", "json", "admin", verb, "--data"])
+            .args(&arguments[..1])
+            .arg(if verb == "backup" { "--out" } else { "--from" })
+            .args(&arguments[1..])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), said)
+    };
+    let (code, done, said) = admin("backup", &[&data.path().join("data"), &backup]);
+    assert!(code == Some(0) && done["rows"].as_u64() > Some(5) && done["objects"].as_u64() >= Some(2), "{done} {said}");
+    // A folder in use is not restored into, and what is there stays.
+    let (code, _, said) = admin("restore", &[&data.path().join("data"), &backup]);
+    assert!(code == Some(9) && said.contains("another `ignite serve`"), "{code:?} {said}");
+
+    let other = tempfile::tempdir().unwrap();
+    let mut start = Start::new(other.path());
+    start.token = Some(platform.token.clone());
+    drop(platform);
+    let (code, restored, said) = admin("restore", &[&start.data, &backup]);
+    assert!(code == Some(0) && restored["objects"] == done["objects"], "{restored} {said}");
+    let (code, _, said) = admin("restore", &[&start.data, &backup]);
+    assert!(code == Some(9) && said.contains("empty"), "a second time finds records there: {code:?} {said}");
+    let platform = start.start().unwrap();
+    assert_eq!(asked(&platform, "saved", b""), ok("saved"));
+    assert_eq!(platform.call("ListAppVersions", &json!({ "appId": "saved" })).unwrap()["versions"][0]["version"], 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod admin;
 mod app;
 mod compile;
 mod completions;
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings, ui: &mut Ui) -> Re
         Command::Dev(args) => dev::run(&args, settings, ui),
         Command::Verify(args) => verify::run(&args, settings, ui),
         Command::Serve(args) => serve::run(&args, settings, ui),
+        Command::Admin(command) => admin::run(&command, settings, ui),
         Command::Doctor(args) => doctor::run(&args, settings, ui),
         Command::Invoke(args) => invoke::run(&args, settings, ui),
         Command::Deploy(args) => deploy::run(&args, settings, ui),

@@ -1,24 +1,16 @@
 //! `ignite serve`
 
-use std::path::PathBuf;
-
 use crate::args::ServeArgs;
 use crate::config;
 use crate::exit::{CliError, Exit};
-use crate::platform::{Platform, PlatformOptions, log};
+use crate::platform::{Data, Platform, PlatformOptions, log};
 use crate::serve;
 use crate::settings::Settings;
 use crate::stops::Stops;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
-    let data = match &args.data {
-        Some(data) => data.clone(),
-        None => default_data(settings)?,
-    };
-    let data = std::path::absolute(&data).map_err(|error| {
-        CliError::new(Exit::InvalidArgument, format!("could not use {}", data.display())).caused_by(&error)
-    })?;
+    let data = Data::of(args.data.as_deref(), settings)?;
     let options = PlatformOptions {
         data: data.clone(),
         api_port: args.api_port,
@@ -42,7 +34,7 @@ pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<
         if let Some(admin) = platform.gateway_admin() {
             ui.say(&format!("metrics  http://{admin}/metrics"));
         }
-        ui.say(&format!("data     {}", data.display()));
+        ui.say(&format!("data     {}", data.folder().display()));
         if let Some(token) = &platform.first_token {
             ui.say(&format!("token    {} (organisation {}; it is shown once)", token.secret, token.organization));
             let endpoint = format!("http://{}", platform.api_address());
@@ -61,16 +53,4 @@ pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<
         }
         Ok(Exit::Done)
     })
-}
-
-/// `XDG_DATA_HOME/ignite`, else `~/.local/share/ignite`.
-fn default_data(settings: &Settings) -> Result<PathBuf, CliError> {
-    let set = |name: &str| (settings.env)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_DATA_HOME")
-        .map(|dir| dir.join("ignite"))
-        .or_else(|| set("HOME").map(|dir| dir.join(".local/share/ignite")))
-        .ok_or_else(|| {
-            CliError::new(Exit::InvalidArgument, "could not find a place for the platform's data")
-                .hint("name a folder with --data")
-        })
 }

@@ -3,13 +3,14 @@
 //! The parts are those of a cluster; here they are put together. They meet in the store alone, so each could live elsewhere.
 
 mod artifacts;
+mod data;
 mod issuers;
 mod keys;
 pub(crate) mod log;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exit::{CliError, Exit};
 use crate::settings::Settings;
 
+pub(crate) use data::Data;
 pub(crate) use keys::FirstToken;
 
 /// Longest time from the start of a host to its first good probe.
@@ -46,7 +48,7 @@ const COMPILES_MAX: usize = 2;
 /// What `ignite serve` is told.
 pub(crate) struct PlatformOptions {
     /// The folder of everything that is kept.
-    pub(crate) data: PathBuf,
+    pub(crate) data: Data,
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
     pub(crate) base_domain: String,
@@ -64,7 +66,7 @@ pub(crate) struct Platform {
     meta: Meta,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    /// Held as long as the data is in use; the system gives it back however the process ends.
+    /// Held as long as the data is in use.
     _lock: File,
     pub(crate) url: PublicUrl,
     /// The token that was made because there was none.
@@ -92,22 +94,19 @@ fn failed(what: &str, error: &dyn std::error::Error) -> CliError {
 impl Platform {
     /// Starts every part.
     pub(crate) async fn start(options: PlatformOptions, settings: &Settings) -> Result<Self, CliError> {
-        let data = &options.data;
-        std::fs::create_dir_all(data).map_err(|error| {
-            CliError::new(Exit::InvalidArgument, format!("could not make {}", data.display())).caused_by(&error)
-        })?;
-        let lock = lock(data)?;
+        let lock = options.data.lock()?;
+        let data = options.data.folder();
         let key = keys::load_or_make(&data.join("key"))?;
         let issuers = issuers::load(&data.join("identity.toml"))?;
         let sealing = keys::sealing(&data.join("sealing-key"))?;
-        let meta = Meta::open(&MetaOptions::new(Location::Sqlite(data.join("ignite.db"))))
+        let meta = Meta::open(&MetaOptions::new(Location::Sqlite(options.data.records())))
             .await
             .map_err(|error| failed("open the records", &error))?;
         let (listener, address) = ApiServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.api_port)))
             .await
             .map_err(|error| failed("serve the API", &error).hint("choose another port with --api-port"))?;
         let signer = UrlSigner::new(key, &format!("http://{address}/objects"));
-        let root = data.join("objects");
+        let root = options.data.objects();
         let objects = Objects::open(&ObjectsLocation::Folder { root, signer: signer.clone() })
             .map_err(|error| failed("open the object store", &error))?;
         let apps = Apps::new(meta.clone(), Arc::new(SystemClock), Bounds::default());
@@ -212,25 +211,6 @@ impl Platform {
             let _ = task.await;
         }
         self.meta.close().await;
-    }
-}
-
-/// Makes sure that no other platform has this folder: two would each think the other's hosts their own.
-fn lock(data: &Path) -> Result<File, CliError> {
-    let path = data.join("lock");
-    let file = File::create(&path).map_err(|error| {
-        CliError::new(Exit::InvalidArgument, format!("could not make {}", path.display())).caused_by(&error)
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            Err(CliError::new(Exit::Unavailable, format!("could not take {} for this platform", data.display()))
-                .because(match error {
-                    std::fs::TryLockError::WouldBlock => "another `ignite serve` has it".to_owned(),
-                    std::fs::TryLockError::Error(error) => error.to_string(),
-                })
-                .hint("stop the other one, or name another folder with --data"))
-        }
     }
 }
 
