@@ -142,7 +142,7 @@ impl Tools {
     }
 
     fn go_root(&self, go: &Path) -> Option<PathBuf> {
-        let root = self.answer("go root", go, &self.stamp(Tool::Go, go)?, || self.ask(go, &["env", "GOROOT"]))?;
+        let root = self.answer("go-root", go, &self.stamp(Tool::Go, go)?, || self.ask(go, &["env", "GOROOT"]))?;
         Some(PathBuf::from(root.trim())).filter(|root| root.is_absolute())?.canonicalize().ok()
     }
 
@@ -160,7 +160,7 @@ impl Tools {
         parse_version(tool, &text)
     }
 
-    /// What a candidate answers, from memory where it is the same as when it was asked.
+    /// What a candidate answers, from memory where it is the same as when it was asked. `what` is one word.
     fn answer(&self, what: &str, path: &Path, stamp: &str, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let name = format!("{what} {}", path.display());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
@@ -229,4 +229,31 @@ fn rustup_home(env: &Env) -> Option<PathBuf> {
 fn one_stamp(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     Some(format!("{}.{}:{}:{};", metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    use ignite_core_model::toolchain::Version;
+
+    use super::*;
+
+    #[test]
+    fn where_go_lies_is_asked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (go, asked) = (dir.path().join("go"), dir.path().join("asked"));
+        let script = format!("#!/bin/sh\necho asked >> {}\necho {}\n", asked.display(), dir.path().display());
+        fs::write(&go, script).unwrap();
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        let found = FoundTool { tool: Tool::Go, path: go, version: Version { major: 1, minor: 26, patch: 0 } };
+        for _ in 0..3 {
+            // As in three compiles, each a process of its own.
+            let tools = Tools::new(Arc::new(|_| None), dir.path().join("tools.json"));
+            assert_eq!(tools.program(&found).1, [dir.path().canonicalize().unwrap()]);
+        }
+        assert_eq!(fs::read_to_string(&asked).unwrap(), "asked\n");
+    }
 }
