@@ -24,7 +24,7 @@ const INLINE_BYTES_MAX: u64 = 1 << 20;
 const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
 
 /// How files are called that are archives already.
-const ARCHIVE_SUFFIXES: [&str; 7] = [".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar", ".zip", ".wasm"];
+const ARCHIVE_SUFFIXES: [&str; 6] = [".tar.zst", ".tzst", ".tar.gz", ".tgz", ".tar", ".zip"];
 
 /// Files with code that a handler is found in without a word of its author.
 const ENTRYPOINTS: [&str; 5] = ["handler.py", "main.go", "main.ts", "main.js", "main.rs"];
@@ -276,7 +276,9 @@ fn single(file: &Path, dir: &Path) -> Result<(), CliError> {
         std::fs::copy(file, dir.join(&name))
     });
     copied.map_err(|error| unreadable(file, &error))?;
-    if !ENTRYPOINTS.contains(&name.as_str()) && name != "lib.rs" {
+    // A component is found by what it is.
+    let is_found = ENTRYPOINTS.contains(&name.as_str()) || name == "lib.rs" || name.ends_with(".wasm");
+    if !is_found {
         let text = format!("entrypoint = {}\n", toml_edit::Value::from(name));
         std::fs::write(dir.join(ignite_core_model::MANIFEST_FILE), text).map_err(|error| unreadable(file, &error))?;
     }
