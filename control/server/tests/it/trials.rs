@@ -73,8 +73,10 @@ async fn a_version_is_tried_beside_the_one_that_is_live() {
     let instance = FakeGateway::start(vec![Plan::Answer(200, b"one".to_vec())]).await;
     let address = instance.address.to_string();
     let test = stage.done("all", "TestAppVersion", json!({ "appId": "hello", "version": 1 }));
+    // Looked at while it starts: once it is healthy it may have answered and be gone.
     let look = async {
-        until("there is an instance", || async { !stage.platform.trials().await.is_empty() }).await;
+        until("something is tried", || async { tried(&stage.platform.desired().await) }).await;
+        stage.platform.converge_at(InstanceState::Starting, &address).await;
         let instances = stage.done("all", "ListAppInstances", json!({ "appId": "hello" })).await;
         let versions: Vec<u64> = instances["instances"]
             .as_array()
@@ -83,8 +85,9 @@ async fn a_version_is_tried_beside_the_one_that_is_live() {
             .map(|one| one["version"].as_u64().unwrap_or_default())
             .collect();
         assert!(versions.contains(&1) && versions.contains(&0), "{instances}");
+        agent(&stage, InstanceState::Healthy, &address).await;
     };
-    let (answer, (), ()) = tokio::join!(test, agent(&stage, InstanceState::Healthy, &address), look);
+    let (answer, ()) = tokio::join!(test, look);
     assert_eq!(answer["result"]["body"], base64(b"one"));
     assert_eq!(stage.code("all", "TestAppVersion", json!({ "appId": "hello", "version": 9 })).await, "not_found");
     assert_eq!(
