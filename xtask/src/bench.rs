@@ -27,7 +27,7 @@ pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<boo
     workspace.claim_target()?;
     say("building");
     let mut build = workspace.cargo();
-    build.args(["build", "--workspace", "--bins", "--release", "--locked"]);
+    build.args(["build", "--workspace", "--bins", "--profile", "dist", "--locked"]);
     run(build, BUILD_MAX)?;
     for arguments in runs {
         let mut bench = bench(workspace, &tools);
@@ -46,7 +46,7 @@ pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<boo
 
 /// The bench, with the tools that this repository pins.
 fn bench(workspace: &Workspace, tools: &Tools) -> Command {
-    let mut bench = workspace.command(workspace.release().join("ignite-bench"));
+    let mut bench = workspace.command(workspace.dist().join("ignite-bench"));
     bench.env("IGNITE_PYTHON", &tools.python).env("IGNITE_DENO", &tools.deno).env("IGNITE_GO", &tools.go);
     bench
 }

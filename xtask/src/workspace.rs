@@ -58,6 +58,11 @@ impl Workspace {
         self.target.join("release")
     }
 
+    /// Programs of the profile that is shipped and measured.
+    pub(crate) fn dist(&self) -> PathBuf {
+        self.target.join("dist")
+    }
+
     /// `program`, started in the checkout with the caches of this workspace and without colours.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
