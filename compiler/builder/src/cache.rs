@@ -5,7 +5,7 @@ mod fresh;
 pub(crate) mod snapshot;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::thread;
@@ -200,12 +200,9 @@ impl Cache {
         }
         let failed = |cause| CompileError::Cache { path: place.clone(), cause };
         let json = serde_json::to_vec(stored).map_err(io::Error::other).map_err(failed)?;
-        let written = File::create(fresh.path().join("compiled.json")).and_then(|mut file| {
-            file.write_all(&json)?;
-            file.sync_all()?;
-            File::open(fresh.path().join(ARTIFACT))?.sync_all()
-        });
-        written.and_then(|()| fresh.publish(&place)).map_err(failed)?;
+        // No order on the disk is asked for: what a loss of power leaves of the record is not read as one, and what it
+        // leaves of the artifact is not of its digest, without which it is never delivered.
+        fs::write(fresh.path().join("compiled.json"), &json).and_then(|()| fresh.publish(&place)).map_err(failed)?;
         self.prune(kind::ARTIFACTS);
         self.prune_all_seldom();
         Ok(place.join(ARTIFACT))

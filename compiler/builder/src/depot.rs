@@ -153,7 +153,11 @@ pub(crate) fn give(cache: &Cache, home: &Path, items: &[Item]) -> usize {
 
 fn give_one(cache: &Cache, home: &Path, item: &Item) -> Option<()> {
     let entry = cache.entry(kind::DEPOT, item.key());
-    let about: About = snapshot::about(&entry)?;
+    let Some(about): Option<About> = snapshot::about(&entry) else {
+        // Nothing is there, or what a loss of power left: it is admitted anew when the tool has downloaded it.
+        let _ = cache.remove(&entry);
+        return None;
+    };
     let place = Some(home.join(&about.place)).filter(|_| is_below(&about.place))?;
     let fresh = cache.fresh().ok()?;
     let copied = fresh.path().join("files");
@@ -250,6 +254,13 @@ mod tests {
         fs::write(snapshot::files(&entry).join("dep-1.0.0.crate"), "as poisoned").unwrap();
         assert_eq!(give(&cache, &dir.path().join("fourth"), &items), 0);
         assert_eq!(admit(&cache, &one, &items).unwrap(), 1);
+        // As a loss of power may leave it: the name of a file, and nothing in it.
+        for file in fs::read_dir(&entry).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(give(&cache, &dir.path().join("fifth"), &items), 0);
+        assert_eq!(admit(&cache, &one, &items).unwrap(), 1);
+        assert_eq!(give(&cache, &dir.path().join("sixth"), &items), 1);
     }
 
     #[test]

@@ -61,17 +61,16 @@ impl Fresh {
 
     /// Makes it what is at `place`: who looks there sees what was there before, or all of this. What was there is
     /// removed. The folder above `place` exists.
+    ///
+    /// After a loss of power the name may stand for less than what it names, so every entry is proved by its digests when
+    /// it is used; to wait for the disk at each compile would cost more than to make anew what is lost so seldom.
     pub(crate) fn publish(self, place: &Path) -> io::Result<()> {
-        // Not only after a kill but after the loss of power, a name must never stand for less than what it names. The
-        // contents of large entries are proved by digests when they are used, so that they need no such order.
-        File::open(&self.path)?.sync_all()?;
         let above = self.path.parent().unwrap_or(Path::new("."));
         discard(above, place)?;
         match fs::rename(&self.path, place) {
             // Someone else may have been quicker with the same; either is right.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => place.parent().map_or(Ok(()), |above| File::open(above)?.sync_all()),
+            published => published,
         }
     }
 }

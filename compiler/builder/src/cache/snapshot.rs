@@ -61,9 +61,7 @@ pub(crate) fn seal<About: Serialize>(folder: &Path, about: About) -> Result<(), 
     collect(&folder.join(FILES), String::new(), &mut files, &mut bytes)?;
     files.sort_by(|one, other| one.path.cmp(&other.path));
     let index = Index { version: VERSION, about, files };
-    let mut file = File::create(folder.join(INDEX))?;
-    serde_json::to_writer(io::BufWriter::new(&mut file), &index).map_err(io::Error::other)?;
-    file.sync_all()?;
+    fs::write(folder.join(INDEX), serde_json::to_vec(&index).map_err(io::Error::other)?)?;
     Ok(())
 }
 

@@ -73,14 +73,22 @@ fn a_damaged_artifact_in_the_cache_is_made_anew() {
     let builder = builder(cache.path().to_owned());
     let request = CompileRequest::new(source.path(), cache.path().join("out"));
     let first = compiled(&builder, &request);
-    let kept =
-        fs::read_dir(cache.path().join("compile/artifacts")).unwrap().next().unwrap().unwrap().path().join("artifact");
-    let mut bytes = fs::read(&kept).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&kept, bytes).unwrap();
-    let again = compiled(&builder, &request);
-    assert_eq!(again.digest, first.digest);
-    assert!(again.cached.is_empty());
+    let entry = fs::read_dir(cache.path().join("compile/artifacts")).unwrap().next().unwrap().unwrap().path();
+    // A bit that flipped, and what a loss of power may leave of a file: its name, or a part.
+    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+        ("artifact", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("artifact", |bytes| bytes.fill(0)),
+        ("compiled.json", Vec::clear),
+        ("compiled.json", |bytes| bytes.truncate(bytes.len() / 2)),
+    ];
+    for (name, damage) in damages {
+        let mut bytes = fs::read(entry.join(name)).unwrap();
+        damage(&mut bytes);
+        fs::write(entry.join(name), bytes).unwrap();
+        let again = compiled(&builder, &request);
+        assert_eq!(again.digest, first.digest);
+        assert!(again.cached.is_empty(), "{name}");
+    }
     assert_eq!(compiled(&builder, &request).cached, ["everything"]);
 }
 
