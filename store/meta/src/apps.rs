@@ -123,6 +123,18 @@ impl Meta {
         let row = sqlx::query("SELECT app FROM object_uses WHERE object = $1 LIMIT 1").bind(object);
         Ok(row.fetch_optional(&self.0.read).await?.is_some())
     }
+
+    /// Whether an app of this organisation has noted that it needs this object. Who only knows the digest of what others stored
+    /// is neither told that it is there nor given it.
+    pub async fn is_object_used_by(&self, object: &str, organization: &OrganizationId) -> Result<bool, MetaError> {
+        let row = sqlx::query(
+            "SELECT object_uses.app FROM object_uses JOIN apps ON apps.id = object_uses.app \
+             WHERE object_uses.object = $1 AND apps.organization = $2 LIMIT 1",
+        )
+        .bind(object)
+        .bind(organization.as_str());
+        Ok(row.fetch_optional(&self.0.read).await?.is_some())
+    }
 }
 
 fn app(row: &AnyRow) -> Result<App, MetaError> {

@@ -219,6 +219,19 @@ impl Meta {
         Cells(&row).small("waiting")
     }
 
+    /// How many executions of all apps wait; counted up to `at_most`.
+    pub async fn count_waiting_executions(&self, at_most: u32) -> Result<u32, MetaError> {
+        // What waits is due some time, so the index of those finds it.
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS waiting FROM (SELECT id FROM executions WHERE due_ms IS NOT NULL AND status = 'pending' \
+             LIMIT $1) AS counted",
+        )
+        .bind(i64::from(at_most))
+        .fetch_one(&self.0.read)
+        .await?;
+        Cells(&row).small("waiting")
+    }
+
     /// Executions of an app, newest first, from before `before`, of one status if one is given, at most `limit`.
     pub async fn list_executions(
         &self,

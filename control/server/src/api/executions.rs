@@ -148,7 +148,7 @@ pub(crate) async fn cancel(
     request: v1::CancelExecutionRequest,
 ) -> Answer<v1::CancelExecutionResponse> {
     let Execution { app, id, .. } = load(platform, caller, &request.execution_id).await?.execution;
-    platform.meta().cancel_execution(&app, id, platform.now_ms()).await.map_err(errors::meta)?;
+    platform.executions.cancel(&app, id).await.map_err(errors::meta)?;
     let whole = load(platform, caller, &request.execution_id).await?;
     Ok(v1::CancelExecutionResponse {
         execution: buffa::MessageField::some(shown(&whole.execution)),

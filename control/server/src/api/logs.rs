@@ -64,6 +64,9 @@ pub(crate) async fn compile_lines(
     let app = apps::load(&platform, caller, &request.app_id).await?;
     let job = compile_of(&app, &request.compile_id)?;
     let stream = compile_stream(&app.id, job);
+    if app.find_job(job).is_none() && platform.meta().find_log(&stream).await.map_err(errors::meta)?.is_none() {
+        return Err(ConnectError::not_found(format!("app `{}` has no compile `{job}`", app.id)));
+    }
     let signals = (
         platform.meta().subscribe(Topic::Log(stream.clone())),
         platform.meta().subscribe(Topic::Log(events_stream(&app.id))),
@@ -73,8 +76,8 @@ pub(crate) async fn compile_lines(
         let (platform, id, job, stream, from, (mut lines_signal, mut ends_signal)) = state?;
         loop {
             // The end first: lines are written before it.
-            let end = match platform.apps.load(&id).await {
-                Ok(app) => compile_end(&app, job),
+            let (end, is_known) = match platform.apps.load(&id).await {
+                Ok(app) => (compile_end(&app, job), app.find_job(job).is_some()),
                 Err(error) => return Some((Err(errors::app(error)), None)),
             };
             let lines = match platform.meta().read_log(&stream, from, LINES_PER_MESSAGE).await {
@@ -83,7 +86,9 @@ pub(crate) async fn compile_lines(
             };
             let next = lines.last().map_or(from, |last| last.sequence + 1);
             let all = lines.len() < LINES_PER_MESSAGE as usize;
-            if lines.is_empty() && end.is_none() {
+            // How an old compile ended is forgotten before its lines are.
+            let is_over = end.is_some() || !is_known;
+            if lines.is_empty() && !is_over {
                 tokio::select! {
                     () = lines_signal.wait(LOOK_EVERY) => {}
                     () = ends_signal.wait(LOOK_EVERY) => {}
@@ -92,9 +97,10 @@ pub(crate) async fn compile_lines(
             }
             let mut message =
                 v1::StreamCompileLogsResponse { lines: lines.iter().map(line).collect(), ..Default::default() };
-            if let Some(end) = end.filter(|_| all) {
-                message.status = show::job_status(&end).into();
-                if let JobState::Failed(why) | JobState::Cancelled(why) = &end {
+            if is_over && all {
+                let unknown = v1::CompileStatus::COMPILE_STATUS_UNSPECIFIED;
+                message.status = end.as_ref().map_or(unknown, show::job_status).into();
+                if let Some(JobState::Failed(why) | JobState::Cancelled(why)) = &end {
                     message.failure = buffa::MessageField::some(show::failure(why));
                 }
                 return Some((Ok(message), None));

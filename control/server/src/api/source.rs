@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use connectrpc::ConnectError;
-use ignite_core_model::{CodeSource, CompileSource, FunctionId};
+use ignite_core_model::{CodeSource, CompileSource, FunctionId, OrganizationId};
 use ignite_core_proto::check::runtime_of;
 use ignite_core_proto::v1;
 use ignite_core_proto::v1::__buffa::oneof::{code_source::Source, compile_source::Code};
-use ignite_store_objects::{Content, ObjectKey};
+use ignite_store_objects::{Content, ObjectKey, ObjectsError};
 
 use super::{Platform, errors};
 use crate::Attached;
@@ -53,7 +53,7 @@ pub(crate) async fn store(
             let key = ObjectKey::source(&content.digest);
             let uploaded: ObjectKey =
                 upload.parse().map_err(|_| errors::field("code.compile.upload_key", "is no key"))?;
-            if !platform.objects.has(&key).await.map_err(errors::objects)? {
+            if !is_own(platform, &app.organization(), &content).await? {
                 platform.objects.verify(&uploaded, &content).await.map_err(errors::objects)?;
                 platform.objects.copy(&uploaded, &key).await.map_err(errors::objects)?;
             }
@@ -64,4 +64,22 @@ pub(crate) async fn store(
     let source = CompileSource { archive: content.digest, archive_bytes: content.size, runtime, target, artifact_kind };
     let uses_added = vec![ObjectKey::source(&content.digest).as_str().to_owned()];
     Ok((CodeSource::Compile(source), Attached { uses_added, ..attached }))
+}
+
+/// Whether the organisation has handed in this very source before and it is still there, so that it need not be sent again. What
+/// others have stored does not count: a digest is no right to the bytes, and nobody learns that others have them.
+pub(crate) async fn is_own(
+    platform: &Platform,
+    organization: &OrganizationId,
+    content: &Content,
+) -> Result<bool, ConnectError> {
+    let key = ObjectKey::source(&content.digest);
+    if !platform.meta().is_object_used_by(key.as_str(), organization).await.map_err(errors::meta)? {
+        return Ok(false);
+    }
+    match platform.objects.size(&key).await {
+        Ok(size) => Ok(size == content.size),
+        Err(ObjectsError::Missing(_)) => Ok(false),
+        Err(error) => Err(errors::objects(error)),
+    }
 }

@@ -6,7 +6,7 @@ use ignite_core_proto::v1;
 use ignite_store_meta::Upload;
 use ignite_store_objects::{Content, ObjectKey};
 
-use super::{Caller, Platform, errors, show};
+use super::{Caller, Platform, errors, show, source};
 
 /// Largest upload, in bytes.
 const UPLOAD_BYTES_MAX: i64 = 256 << 20;
@@ -48,7 +48,7 @@ pub(crate) async fn create(
         expires_at_ms: show::ms(expires_ms),
         ..Default::default()
     };
-    if !platform.objects.has(&ObjectKey::source(&digest)).await.map_err(errors::objects)? {
+    if !source::is_own(platform, &caller.organization, &content).await? {
         let put =
             platform.objects.presign_put(&key, &content, UPLOAD_SECS, now_ms / 1000).await.map_err(errors::objects)?;
         answer.url = put.url;

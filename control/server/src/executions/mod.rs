@@ -10,6 +10,7 @@
 mod call;
 mod gateway;
 mod limits;
+mod metrics;
 mod outcome;
 mod payload;
 mod retry;
@@ -18,20 +19,23 @@ mod send;
 mod sweep;
 mod trial;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use ignite_control_pipeline::{App, Life};
 use ignite_core_model::{ExecutionId, FunctionId};
-use ignite_store_meta::{ExecutionEnd, MetaError, NewExecution, WholeExecution};
+use ignite_store_meta::{ExecutionEnd, ExecutionStatus, MetaError, NewExecution, WholeExecution};
 use ignite_store_objects::{Objects, ObjectsError};
+use tokio::time::timeout;
 
 use crate::{AppError, Apps};
 
 pub use call::Call;
 pub use gateway::{GatewayCallError, GatewayClient, GatewayClientOptions};
 pub use limits::ExecutionLimits;
+use metrics::Metrics;
 pub(crate) use outcome::StoredAnswer;
 pub(crate) use retry::Trouble;
 pub use send::AnswerBody;
@@ -39,6 +43,12 @@ pub use trial::{Code, Tried};
 
 /// Longest execution where an app sets none, in seconds: the host's own default.
 const TIMEOUT_SECS_DEFAULT: u32 = 30;
+
+/// Executions that wait are counted up to here.
+const WAITING_COUNTED_MAX: u32 = 1_000_000;
+
+/// Longest time to count them.
+const WAITING_COUNT_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a call could not be made or accepted.
 #[derive(Debug, thiserror::Error)]
@@ -84,13 +94,14 @@ pub struct Executions {
     objects: Objects,
     gateway: GatewayClient,
     limits: ExecutionLimits,
+    metrics: Arc<Metrics>,
 }
 
 impl Executions {
     /// The executions of the apps in a store.
     #[must_use]
     pub fn new(apps: Apps, objects: Objects, gateway: GatewayClient, limits: ExecutionLimits) -> Self {
-        Self { apps, objects, gateway, limits }
+        Self { apps, objects, gateway, limits, metrics: Arc::default() }
     }
 
     /// Their bounds.
@@ -144,7 +155,10 @@ impl Executions {
         let new =
             NewExecution { id, app: app.id.clone(), request: call.to_stored(), input: input.clone(), due_ms: now_ms };
         match meta.insert_execution(&new, now_ms).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.metrics.accepted.inc();
+                Ok(())
+            }
             Err(MetaError::Exists { .. }) => {
                 // Its caller asked twice at once; the other was quicker.
                 self.drop_payload(&input).await;
@@ -161,10 +175,37 @@ impl Executions {
     /// Ends an execution for good. Tells whether this attempt was the one to end it; if not, nothing is kept of it.
     async fn finish(&self, id: ExecutionId, attempt: u32, end: &ExecutionEnd) -> Result<bool, MetaError> {
         let ended = self.apps.meta().finish_execution(id, attempt, end, self.apps.clock().now_ms()).await?;
-        if !ended {
+        if ended {
+            self.metrics.ended(end.status);
+        } else {
             self.drop_payload(&end.output).await;
         }
         Ok(ended)
+    }
+
+    /// Ends an execution because somebody asks for it. One that has ended stays as it ended.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn cancel(&self, app: &FunctionId, id: ExecutionId) -> Result<(), MetaError> {
+        if self.apps.meta().cancel_execution(app, id, self.apps.clock().now_ms()).await? {
+            self.metrics.ended(ExecutionStatus::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// The page of metrics, in the OpenMetrics text format. With the store away the number of those that wait is that of the
+    /// last time.
+    pub async fn metrics(&self) -> String {
+        let counted = self.apps.meta().count_waiting_executions(WAITING_COUNTED_MAX);
+        match timeout(WAITING_COUNT_WAIT, counted).await {
+            Ok(Ok(count)) => self.metrics.found_waiting(count),
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "executions that wait could not be counted");
+            }
+            Err(_) => tracing::warn!("executions that wait could not be counted in time"),
+        }
+        self.metrics.text()
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::ms;
+use super::metrics::Cause;
 use super::outcome::{Answer, Found, judge};
 use super::retry::{Attempt, Next, Trouble, exhausted, next};
 use super::{Call, ExecutionError, Executions, GatewayCallError, sweep};
@@ -133,6 +134,11 @@ impl Executions {
     async fn carry_out(&self, whole: WholeExecution) {
         let execution = &whole.execution;
         let before = Trouble::read(execution.error.as_deref());
+        let (_runs, begun) = (self.metrics.run(), Instant::now());
+        if execution.attempt == 1 {
+            let waited_ms = self.apps.clock().now_ms().saturating_sub(execution.created_ms);
+            self.metrics.waited(Duration::from_millis(waited_ms));
+        }
         let found = match exhausted(&self.limits, execution.attempt, &before) {
             Some(found) => found,
             None => tokio::select! {
@@ -151,6 +157,7 @@ impl Executions {
         };
         let (id, app) = (execution.id, &execution.app);
         tracing::info!(target: "executions", %id, %app, attempt = execution.attempt, outcome, reason);
+        self.metrics.took(begun.elapsed());
         self.write(&whole, next, before.lost).await;
     }
 
@@ -232,7 +239,8 @@ impl Executions {
         for write in 1..=WRITES_MAX {
             let written = match &next {
                 Next::Again { due_ms, trouble } => {
-                    self.apps.meta().retry_execution(id, attempt, *due_ms, &trouble.to_stored()).await.map(|_| ())
+                    let cause = if trouble.lost > lost { Cause::InstanceLost } else { Cause::NotDelivered };
+                    self.put_back(id, attempt, *due_ms, trouble, cause).await
                 }
                 Next::End(found) => self.write_end(whole, found, lost).await,
             };
@@ -246,6 +254,21 @@ impl Executions {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+    }
+
+    /// Puts an execution back into the queue, unless it is not this attempt's any more.
+    async fn put_back(
+        &self,
+        id: ExecutionId,
+        attempt: u32,
+        due_ms: u64,
+        trouble: &Trouble,
+        cause: Cause,
+    ) -> Result<(), MetaError> {
+        if self.apps.meta().retry_execution(id, attempt, due_ms, &trouble.to_stored()).await? {
+            self.metrics.retried(cause);
+        }
+        Ok(())
     }
 
     async fn write_end(&self, whole: &WholeExecution, found: &Found, lost: u32) -> Result<(), MetaError> {
@@ -287,8 +310,8 @@ impl Executions {
         tasks.shutdown().await;
         for one in running.into_values() {
             let now_ms = self.apps.clock().now_ms();
-            let trouble = Trouble::new("the control plane ended while it ran", one.lost).to_stored();
-            if let Err(error) = self.apps.meta().retry_execution(one.id, one.attempt, now_ms, &trouble).await {
+            let trouble = Trouble::new("the control plane ended while it ran", one.lost);
+            if let Err(error) = self.put_back(one.id, one.attempt, now_ms, &trouble, Cause::ControlEnded).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(id = %one.id, error, "an execution waits for the end of its lease");
             }

@@ -201,6 +201,19 @@ async fn an_upload_is_bound_to_its_bytes_and_used_once() {
     stage.done("all", "SaveDraft", save.clone()).await;
     let again = stage.call("all", "SaveDraft", save).await;
     assert_ne!(again.status, 200, "an upload was used twice: {}", again.text);
+
+    // Who has handed it in need not send it again; who only knows its digest is told nothing of it, and given nothing.
+    let request =
+        json!({ "appId": "hello", "sizeBytes": bytes.len().to_string(), "sha256": Digest::of(bytes).to_string() });
+    let own = stage.done("all", service, request.clone()).await;
+    assert!(own.get("url").is_none(), "{own}");
+    stage.done("stranger", "CreateApp", json!({ "name": "hello" })).await;
+    let theirs = stage.done("stranger", service, request).await;
+    assert!(theirs["url"].as_str().is_some_and(|url| !url.is_empty()), "{theirs}");
+    let save = json!({ "appId": "hello", "code": { "compile": { "uploadKey": theirs["uploadKey"] } } });
+    assert_eq!(stage.code("stranger", "SaveDraft", save).await, "not_found");
+    let draft = stage.done("stranger", "GetDraftInfo", json!({ "appId": "hello" })).await;
+    assert_eq!(draft, json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod apps;
 mod executions;
 mod gateway;
 mod jwt;
+mod metrics;
 mod platform;
 mod secrets;
 mod stage;

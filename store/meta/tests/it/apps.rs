@@ -188,6 +188,10 @@ pub(crate) async fn objects_in_use_are_known(meta: &Meta) {
     meta.commit(&two, &Expected::Revision(1), &with, NOW).await.unwrap();
     meta.commit(&one, &Expected::Revision(2), &without, NOW).await.unwrap();
     assert!(meta.is_object_used("sources/a").await.unwrap());
+    for (organization, uses) in [("acme", true), ("acm", false), ("zeta", false)] {
+        let used = meta.is_object_used_by("sources/a", &organization.parse().unwrap()).await.unwrap();
+        assert_eq!(used, uses, "{organization}");
+    }
     meta.commit(&two, &Expected::Revision(2), &without, NOW).await.unwrap();
     assert!(!meta.is_object_used("sources/a").await.unwrap());
 }

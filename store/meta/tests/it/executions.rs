@@ -153,11 +153,14 @@ pub(crate) async fn an_app_with_a_long_queue_does_not_stand_in_the_way(meta: &Me
     meta.insert_execution(&NewExecution { app: app("acme/other"), ..new(20, Payload::None) }, NOW).await.unwrap();
     assert_eq!(meta.count_pending_executions(&app("acme/hello"), 100).await.unwrap(), 9);
     assert_eq!(meta.count_pending_executions(&app("acme/hello"), 5).await.unwrap(), 5);
+    assert_eq!(meta.count_waiting_executions(100).await.unwrap(), 10);
+    assert_eq!(meta.count_waiting_executions(3).await.unwrap(), 3);
     let full = [app("acme/hello"), app("acme/none")];
     let leased = meta.lease_executions("gw", NOW, NOW + LEASE, 4, &full).await.unwrap();
     assert_eq!(leased.iter().map(|whole| whole.execution.id).collect::<Vec<_>>(), [id(20)]);
     assert_eq!(meta.lease_executions("gw", NOW, NOW + LEASE, 4, &[]).await.unwrap().len(), 4);
     assert_eq!(meta.count_pending_executions(&app("acme/hello"), 100).await.unwrap(), 5);
+    assert_eq!(meta.count_waiting_executions(100).await.unwrap(), 5);
 }
 
 pub(crate) async fn an_execution_is_found_by_its_id_alone(meta: &Meta) {
