@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::group::{Group, Places};
+use super::group::Group;
 use super::output::{self, Meaning, OUTPUT_LINE_BYTES_MAX};
 use super::{Confine, LocalOptions, remove};
 use crate::LogLine;
@@ -90,7 +90,7 @@ impl HostProcess {
         })?;
         // At once: what it starts is in its group only from then on.
         let pid = child.id().filter(|_| options.confine == Confine::WherePossible);
-        let group = pid.map(|pid| Group::around(pid, Places::find()));
+        let group = pid.map(Group::around);
         let (sender, mut lines) = mpsc::channel(LINES_WAITING_MAX);
         let (say, mut words) = mpsc::channel(2);
         if let Some(stdout) = child.stdout.take() {

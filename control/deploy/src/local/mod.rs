@@ -18,11 +18,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
+use ignite_cgroups::Lacking;
 use ignite_core_model::{Digest, InstanceId, InstanceSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Backend, Reports};
-use group::Places;
 use pool::Pool;
 
 pub use health::Probing;
@@ -127,9 +127,9 @@ impl LocalBackend {
         }
         std::fs::create_dir(&life)?;
         if options.confine == Confine::WherePossible {
-            let lacking = Places::find().lacking();
-            if !lacking.is_empty() {
-                tracing::warn!(?lacking, "hosts run without these control groups: their own watch holds their apps");
+            for lacking in group::lacking() {
+                let (controller, why) = (lacking.controller, &lacking.why);
+                tracing::warn!(%controller, %why, "hosts run without this control group: their own watch holds their apps");
             }
         }
         let gone = CancellationToken::new();
@@ -159,10 +159,11 @@ impl LocalBackend {
         if self.shared.options.confine == Confine::Never {
             return vec!["hosts are not confined, as configured".to_owned()];
         }
-        let mut lacking: Vec<String> = Places::find()
-            .lacking()
+        let mut lacking: Vec<String> = group::lacking()
             .iter()
-            .map(|controller| format!("there is no control group for `{controller}`: it is not held by the kernel"))
+            .map(|Lacking { controller, why }| {
+                format!("there is no control group for `{controller}`, which the kernel does not hold: {why}")
+            })
             .collect();
         if self.shared.pool.lacks_own_user() {
             lacking.push("there is no user namespace for hosts: those of one user can look into each other".to_owned());
@@ -187,7 +188,7 @@ impl LocalBackend {
                 tokio::time::sleep(kept).await;
                 let _ = tokio::task::spawn_blocking(move || {
                     stale.iter().for_each(|folder| remove(folder));
-                    Places::find().sweep();
+                    group::sweep();
                 })
                 .await;
             });
