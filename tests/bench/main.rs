@@ -6,6 +6,7 @@ mod against;
 mod cold;
 mod compile;
 mod contenders;
+mod deadlines;
 mod generator;
 mod host;
 mod idle;
@@ -26,9 +27,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((verb, rest)) if verb == "host" => host::command(rest),
+        Some((verb, rest)) if verb == "deadlines" => deadlines::command(rest),
         Some((verb, rest)) if verb == "compile" => compile::command(rest),
         Some((verb, rest)) if verb == "platform" => platform::command(rest),
-        _ => bail!("usage: ignite-bench host|compile|platform …"),
+        _ => bail!("usage: ignite-bench host|deadlines|compile|platform …"),
     }
 }
 

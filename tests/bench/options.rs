@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use ignite_tests::product::repository;
 
-/// The options of `ignite-bench host`.
+/// The options of `ignite-bench host` and `ignite-bench deadlines`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// One short round: whether all works, not how fast it is.
@@ -30,7 +30,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--only" => options.only.extend(value()?.split(',').map(|name| name.trim().to_owned())),
                 "--out" => options.out = Some(value()?.into()),
-                _ => bail!("usage: bench host [--quick] [--only NAME,…] [--out FOLDER]"),
+                _ => bail!("usage: bench host|deadlines [--quick] [--only NAME,…] [--out FOLDER]"),
             }
         }
         if options.out.is_none() && !options.quick && options.only.is_empty() {

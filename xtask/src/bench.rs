@@ -14,13 +14,13 @@ const BUILD_MAX: Duration = Duration::from_secs(45 * 60);
 /// The engine of one peer is built from its sources, once.
 const BENCH_MAX: Duration = Duration::from_secs(120 * 60);
 const USAGE: &str =
-    "usage: cargo xtask bench [compile | platform [--quick] | host [--quick] [--only NAME,…] [--out FOLDER]]";
+    "usage: cargo xtask bench [compile | platform [--quick] | host|deadlines [--quick] [--only NAME,…] [--out FOLDER]]";
 
-/// `bench [compile | platform … | host …]`; without a word all.
+/// `bench [compile | platform … | deadlines … | host …]`; without a word all.
 pub(crate) fn command(workspace: &Workspace, arguments: &[String]) -> Result<bool> {
     let runs: Vec<Vec<String>> = match arguments.first().map(String::as_str) {
-        None => vec![vec!["compile".into()], vec!["platform".into()], vec!["host".into()]],
-        Some("compile" | "platform" | "host") => vec![arguments.to_vec()],
+        None => vec![vec!["compile".into()], vec!["platform".into()], vec!["deadlines".into()], vec!["host".into()]],
+        Some("compile" | "platform" | "deadlines" | "host") => vec![arguments.to_vec()],
         Some(_) => bail!(USAGE),
     };
     let tools = toolchains::install(workspace)?;

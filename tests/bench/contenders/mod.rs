@@ -16,7 +16,7 @@ use crate::generator::{Answers, Dialect};
 use crate::kit::Kit;
 use crate::server::Place;
 
-pub(crate) use ours::{Target, host_command, pydantic};
+pub(crate) use ours::{Target, deadlines, host_command, pydantic};
 
 /// One that is measured.
 pub(crate) struct Contender {

@@ -97,6 +97,24 @@ pub(crate) fn pydantic(kit: &Kit) -> Result<Prepared> {
     serve(artifact, Vec::new(), None)
 }
 
+/// The app of a target whose executions run into their limits, with the settings of the loads.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub(crate) fn deadlines(kit: &Kit, target: Target) -> Result<Prepared> {
+    let compile = |name: &str, app: &str, flags: &[&str]| kit.compile(name, &kit.app(app), flags);
+    let (concurrency, artifact) = match target {
+        Target::Python => (CONCURRENCY_PYTHON, compile("deadlines-python", "deadlines-python", &[])?),
+        Target::Go => (CONCURRENCY, compile("deadlines-go", "deadlines-go", &[])?),
+        Target::Deno => (CONCURRENCY, compile("deadlines-deno", "deadlines-deno", &[])?),
+        Target::Rust => (CONCURRENCY, compile("deadlines-rust", "deadlines-rust", &["--target", "native"])?),
+        Target::Wasm | Target::WasiHttp => {
+            (CONCURRENCY, compile("deadlines-wasm", "deadlines-rust", &["--target", "wasm"])?)
+        }
+    };
+    serve(artifact, Vec::new(), Some(concurrency))
+}
+
 /// Serves an artifact; without a `concurrency` everything is as it comes.
 fn serve(artifact: PathBuf, files: Vec<PathBuf>, concurrency: Option<&'static str>) -> Result<Prepared> {
     let host = binary("ignite-host")?;

@@ -1,4 +1,4 @@
-//! The load generator: closed loop, keep-alive, no pipelining, one thread.
+//! The load generator: closed loop, keep-alive, no pipelining, one thread. [`offer`] is its open loop.
 //!
 //! Each connection sends its next request when the answer to the last one is whole and checked. Latency is therefore that of
 //! a closed loop: a server that stalls is also asked less meanwhile, and nothing is added for requests that were not
@@ -7,6 +7,7 @@
 
 mod answer;
 mod connection;
+mod open;
 mod request;
 mod stream;
 
@@ -18,6 +19,7 @@ use mio::{Events, Poll, Token};
 
 pub(crate) use answer::parse;
 use connection::{Connection, Step};
+pub(crate) use open::offer;
 pub(crate) use request::{Answers, Dialect, Handler, Request};
 pub(crate) use stream::Address;
 

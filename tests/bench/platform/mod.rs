@@ -64,16 +64,20 @@ const RUNTIMES: [Runtime; 5] = [
 /// Publishes of one app whose time is measured.
 const PUBLISHES: usize = 10;
 
-/// Measures the platform; `--quick` measures little of everything and writes nothing.
+/// Measures the platform; `--quick` measures little of everything, `cold` and `gateway` measure that part alone. Either writes
+/// nothing.
 ///
 /// # Errors
 /// When it does not do what it should, however fast.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    let quick = match arguments {
-        [] => false,
-        [word] if word == "--quick" => true,
-        _ => bail!("usage: bench platform [--quick]"),
-    };
+    let (mut quick, mut part) = (false, None);
+    for word in arguments {
+        match word.as_str() {
+            "--quick" => quick = true,
+            "cold" | "gateway" if part.is_none() => part = Some(word.as_str()),
+            _ => bail!("usage: bench platform [cold | gateway] [--quick]"),
+        }
+    }
     let work = tempfile::tempdir()?;
     let kit = Kit::new(work.path())?;
     let platform = Platform::start(&work.path().join("platform"))?;
@@ -85,8 +89,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         publish(&platform, runtime.app)?;
     }
     let mut text = format!("## The platform\n\nWritten by `cargo xtask bench platform`: {}.\n\n", circumstances());
-    let _ = writeln!(text, "{}", cold::measure(&platform, if quick { 2 } else { cold::ROUNDS })?);
-    let _ = writeln!(text, "{}", gateway::measure(&platform, &kit, quick)?);
+    if part != Some("gateway") {
+        let _ = writeln!(text, "{}", cold::measure(&platform, if quick { 2 } else { cold::ROUNDS })?);
+    }
+    if part != Some("cold") {
+        let _ = writeln!(text, "{}", gateway::measure(&platform, &kit, quick)?);
+    }
+    if part.is_some() {
+        crate::print(&text);
+        return Ok(());
+    }
     let _ = writeln!(text, "{}", publishes(&platform)?);
     drop(platform);
     let _ = writeln!(text, "{}", crowd::measure(&work.path().join("crowd"), &kit, quick)?);

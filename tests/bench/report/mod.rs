@@ -1,6 +1,7 @@
 //! Figures as text and pictures.
 
 pub(crate) mod chart;
+pub(crate) mod deadlines;
 pub(crate) mod host;
 pub(crate) mod page;
 pub(crate) mod table;
