@@ -8,7 +8,6 @@ use std::time::Duration;
 use ignite_core_abi::payload::{Failure, Hello, Log, Ready};
 use ignite_core_abi::{ABI_VERSION, FrameKind, STREAM_WINDOW_BYTES};
 use ignite_runtimes_executor::{LogLine, LogSource};
-use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::ahead::Tokens;
@@ -120,10 +119,10 @@ pub(crate) async fn watched(shared: &Shared, process: &Arc<Process>, life: impl 
     ended
 }
 
-pub(crate) fn split(shared: &Shared, connection: UnixStream) -> (FrameReader, Link) {
-    let (reading, writing) = connection.into_split();
-    let reader = FrameReader::new(reading, shared.frame_bytes_max(), shared.config.limits.response_bytes_max);
-    (reader, Link::new(writing))
+pub(crate) fn split(shared: &Shared, connection: Socket) -> (FrameReader, Link) {
+    let connection = Arc::new(connection);
+    let (frame_bytes_max, body_bytes_max) = (shared.frame_bytes_max(), shared.config.limits.response_bytes_max);
+    (FrameReader::new(Arc::clone(&connection), frame_bytes_max, body_bytes_max), Link::new(connection))
 }
 
 /// Resolves when the process has ended and its last frames had time to be read.
@@ -193,7 +192,7 @@ struct Promise {
 }
 
 async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameReader, Link, Promise), NotReady> {
-    let connection = connection.open().await.map_err(|_| NotReady::Closed)?;
+    let connection = connection.open().await.and_then(Socket::new).map_err(|_| NotReady::Closed)?;
     let (mut reader, link) = split(shared, connection);
     let hello = Hello {
         abi_version: ABI_VERSION,
@@ -296,7 +295,7 @@ pub(crate) async fn serve_worker(
         // When writing fails, reading ends too.
         async move { drop(worker.link.write_loop().await) }
     });
-    shared.add_worker(&worker);
+    shared.add_worker(&worker, way.is_spare());
     drop(way);
     let _ = shared.events.send(Event::Demand);
     let reading = async {

@@ -1,10 +1,11 @@
 //! The writing side of a worker's socket.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
+
+use crate::socket::Socket;
 
 /// Bytes that may wait for a worker that does not read. A worker that is this far behind is stuck: what waits is bounded
 /// by the executions in flight, so only their bodies can fill it.
@@ -13,9 +14,9 @@ const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Room that is kept between writes.
 const KEPT_BYTES: usize = 256 * 1024;
 
-/// Frames on their way to a worker.
+/// Frames on their way to a worker. Dropping it tells the worker that no more will come.
 pub(crate) struct Link {
-    socket: OwnedWriteHalf,
+    socket: Arc<Socket>,
     waiting: Mutex<Waiting>,
     more: Notify,
 }
@@ -41,7 +42,7 @@ pub(crate) enum Flush {
 pub(crate) struct Stuck;
 
 impl Link {
-    pub(crate) fn new(socket: OwnedWriteHalf) -> Self {
+    pub(crate) fn new(socket: Arc<Socket>) -> Self {
         Self {
             socket,
             waiting: Mutex::new(Waiting { bytes: Vec::with_capacity(4096), told: false, closed: false }),
@@ -132,8 +133,14 @@ impl Link {
     }
 
     /// The socket, for what frames alone cannot say.
-    pub(crate) fn socket(&self) -> &tokio::net::UnixStream {
-        self.socket.as_ref()
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.socket.end_writing();
     }
 }
 

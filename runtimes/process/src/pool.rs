@@ -19,6 +19,10 @@ pub(crate) struct Pool {
     /// Those among them with room for one more; the last one is next.
     free: Vec<Arc<Worker>>,
     waiters: VecDeque<Waiter>,
+    /// A worker that was forked before anybody needed it. Whoever would wait for a new one has it at once.
+    spare: Option<Arc<Worker>>,
+    /// The spare one is taken without asking while there are fewer workers than this, as the supervisor last said.
+    pub(crate) spare_below: usize,
     /// Whether more workers may be started, as the supervisor last said.
     pub(crate) may_grow: bool,
     /// The supervisor knows that somebody waits, and will look at it by itself.
@@ -68,6 +72,10 @@ pub(crate) enum Acquired {
 /// whose handlers are quick. One that was taken back goes to the front of the line.
 pub(crate) fn acquire(shared: &Shared, may_go_ahead: bool, to_front: bool) -> Acquired {
     let mut pool = shared.pool();
+    if pool.free.is_empty() && pool.workers.len() < pool.spare_below && pool.use_spare() {
+        // The supervisor sees to the next one.
+        let _ = shared.events.send(Event::Demand);
+    }
     if let Some(worker) = pool.free.last().cloned() {
         if worker.in_use.fetch_add(1, Ordering::Relaxed) + 1 >= worker.capacity {
             pool.free.pop();
@@ -158,6 +166,25 @@ impl Pool {
         }
     }
 
+    /// Keeps a worker that has become ready for when one is needed.
+    pub(crate) fn keep_spare(&mut self, worker: &Arc<Worker>) {
+        self.spare = Some(Arc::clone(worker));
+    }
+
+    /// Adds the spare worker. Whether there was one.
+    pub(crate) fn use_spare(&mut self) -> bool {
+        let spare = self.spare.take();
+        if let Some(worker) = &spare {
+            self.add(worker);
+        }
+        spare.is_some()
+    }
+
+    /// Whether there is one.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+
     /// Whether anything is sent ahead at all now.
     fn sends_ahead(&self, shared: &Shared) -> bool {
         self.has_eager && shared.pace.is_quick()
@@ -189,6 +216,7 @@ impl Pool {
 
     /// Takes a worker out: it gets no more executions. Whether it was in.
     pub(crate) fn remove(&mut self, worker: &Arc<Worker>) -> bool {
+        self.spare.take_if(|spare| Arc::ptr_eq(spare, worker));
         self.free.retain(|known| !Arc::ptr_eq(known, worker));
         self.workers.retain(|known| !Arc::ptr_eq(known, worker));
         worker.pooled.swap(false, Ordering::Relaxed)
@@ -218,6 +246,7 @@ impl Pool {
     pub(crate) fn clear(&mut self) -> Vec<Arc<Worker>> {
         self.waiters.clear();
         self.free.clear();
+        self.spare = None;
         std::mem::take(&mut self.workers)
     }
 }

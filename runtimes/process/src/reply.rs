@@ -1,14 +1,10 @@
 //! From a RESULT frame to a reply.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use ignite_core_abi::payload::{Failure, Reply as ReplyPayload};
 use ignite_core_abi::{DecodeError, Headers};
 use ignite_runtimes_executor::InvokeError;
-
-/// A body longer than this keeps the buffer it was read into; a shorter one is copied, so that it does not keep a whole
-/// read alive.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// An answer's status and headers, and (the first part of) its body.
 pub(crate) struct Head {
@@ -26,7 +22,7 @@ pub(crate) enum NoReply {
 }
 
 /// Reads a RESULT payload.
-pub(crate) fn read(payload: BytesMut) -> Result<Head, NoReply> {
+pub(crate) fn read(payload: Payload<'_>) -> Result<Head, NoReply> {
     let reply = match ReplyPayload::decode(&payload) {
         Ok(reply) => reply,
         Err(DecodeError::OutOfRange(_)) => {
@@ -36,14 +32,8 @@ pub(crate) fn read(payload: BytesMut) -> Result<Head, NoReply> {
     };
     let status = StatusCode::from_u16(reply.status).map_err(|error| NoReply::Bad(error.to_string()))?;
     let headers = headers(reply.headers)?;
-    let body_length = reply.body.len();
-    let body = if body_length <= COPIED_BYTES_MAX {
-        Bytes::copy_from_slice(reply.body)
-    } else {
-        let start = payload.len() - body_length;
-        payload.freeze().slice(start..)
-    };
-    Ok(Head { status, headers, body })
+    let begin = payload.len() - reply.body.len();
+    Ok(Head { status, headers, body: payload.keep(begin) })
 }
 
 fn headers(block: Headers<'_>) -> Result<HeaderMap, NoReply> {

@@ -1,5 +1,6 @@
 //! What all parts of one executor share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -112,10 +113,14 @@ impl Shared {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds a worker that is ready.
-    pub(crate) fn add_worker(&self, worker: &Arc<Worker>) {
+    /// Adds a worker that is ready, to serve or to be kept for later.
+    pub(crate) fn add_worker(&self, worker: &Arc<Worker>, spare: bool) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(worker));
-        self.pool().add(worker);
+        if spare {
+            self.pool().keep_spare(worker);
+        } else {
+            self.pool().add(worker);
+        }
     }
 
     /// Forgets a worker that has ended.
@@ -134,13 +139,28 @@ impl Shared {
     }
 
     /// Waits for the end of a process, learns how it came, and counts it.
-    pub(crate) async fn bury(&self, process: &Process) -> Obituary {
+    pub(crate) async fn bury(self: &Arc<Self>, process: &Process) -> Obituary {
         let mut obituary = process.bury().await;
-        let (worker, links) = (process.child.pid(), process.output.links());
-        self.orphans().bereave(worker);
+        let (worker, links): (_, Arc<[PathBuf]>) = (process.child.pid(), process.output.links().into());
         // Its slots are free when this returns: work that forked itself away has to be gone by then.
         let gone_by = Instant::now() + GONE_MAX;
-        while self.orphans().end_those_of(worker, &links, &self.pids()) && Instant::now() < gone_by {
+        let mut first = true;
+        loop {
+            let (shared, links) = (Arc::clone(self), Arc::clone(&links));
+            // The process table is read for up to a millisecond, under a lock that others read it under: not on a thread on
+            // which requests and their clocks wait.
+            let look = tokio::task::spawn_blocking(move || {
+                let mut orphans = shared.orphans();
+                if first {
+                    orphans.bereave(worker);
+                }
+                orphans.end_those_of(worker, &links, &shared.pids())
+            });
+            // An error means that the runtime ends.
+            if !look.await.unwrap_or(false) || Instant::now() >= gone_by {
+                break;
+            }
+            first = false;
             tokio::time::sleep(GONE_LOOK).await;
         }
         if obituary.reason.is_none()

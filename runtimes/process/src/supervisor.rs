@@ -31,6 +31,10 @@ const WORKERS_PER_CORE: usize = 2;
 /// four.
 const PATIENCE: Duration = Duration::from_millis(10);
 
+/// A zygote forks one worker before anybody needs it, this long after it was last busy with one that was: a fork copies
+/// page tables and makes the first answers of its siblings slower.
+const SPARE_PAUSE: Duration = Duration::from_millis(10);
+
 /// After a crash loop a worker must live this long before the app counts as healthy again.
 const PROBATION: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,8 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut events: mpsc::UnboundedRe
         capacity: None,
         bases: Counter::default(),
         forks: Counter::default(),
+        spares: Counter::default(),
+        spare_at: None,
         backoff: Backoff::default(),
         not_before: None,
         look_again: None,
@@ -95,6 +101,10 @@ struct Supervisor {
     bases: Counter,
     /// Forks that have not become workers.
     forks: Counter,
+    /// The fork that nobody needs yet, where it has not become a worker.
+    spares: Counter,
+    /// When that one is to be made.
+    spare_at: Option<Instant>,
     backoff: Backoff,
     not_before: Option<Instant>,
     /// When those who wait now will have waited long enough for another worker.
@@ -131,7 +141,7 @@ impl Supervisor {
                 }
             });
         }
-        if self.bases.get() > 0 || self.forks.get() > 0 {
+        if self.bases.get() > 0 || self.forks.get() > 0 || self.spares.get() > 0 {
             // Nobody will use what is being loaded. Workers that are ready were asked to go before.
             let serving = self.shared.all_workers();
             for process in self.shared.processes().iter() {
@@ -208,13 +218,29 @@ impl Supervisor {
             .filter(|_| pool.may_grow)
             .map(|since| (since + PATIENCE).max(now + PATIENCE / 4));
         pool.told = self.look_again.is_some();
+        pool.spare_below = if self.by_zygote { self.eager_max.min(workers_max) } else { 0 };
+        let workers = workers + usize::from(workers < wanted && pool.use_spare());
+        let (has_spare, waiting) = (pool.has_spare(), pool.waiting());
         drop(pool);
         match (self.by_zygote, &self.zygote) {
             (true, Some(zygote)) => {
-                for _ in workers + self.forks.get()..wanted {
+                // A spare one on its way is used when it arrives.
+                for _ in workers + self.forks.get() + self.spares.get()..wanted {
                     let task = life::fork(Arc::clone(&self.shared), Arc::clone(zygote), self.forks.add());
                     self.tasks.spawn(task);
                 }
+                let on_their_way = self.forks.get() + self.spares.get();
+                let wants_spare = workers > 0 && !has_spare && waiting == 0 && on_their_way == 0;
+                self.spare_at = match self.spare_at {
+                    _ if !wants_spare => None,
+                    None => Some(now + SPARE_PAUSE),
+                    Some(moment) if moment > now => Some(moment),
+                    Some(_) => {
+                        let way = self.spares.add().into_spare();
+                        self.tasks.spawn(life::fork(Arc::clone(&self.shared), Arc::clone(zygote), way));
+                        None
+                    }
+                };
             }
             (true, None) if self.bases.get() > 0 => {}
             (true, None) => self.start_base(),
@@ -262,7 +288,8 @@ impl Supervisor {
         let probation = self.probation_ends.filter(|_| self.failed.is_some());
         // Nothing is started before that moment, whoever waits.
         let start = self.not_before.or(self.look_again);
-        [start, probation].into_iter().flatten().min()
+        let spare = self.spare_at.filter(|_| self.not_before.is_none());
+        [start, spare, probation].into_iter().flatten().min()
     }
 
     fn dismiss_idle(&self) {
@@ -281,7 +308,10 @@ pub(crate) struct Counter(Arc<AtomicUsize>);
 
 /// One of the things counted; dropping it says that it has arrived, or never will.
 #[derive(Debug)]
-pub(crate) struct OnItsWay(Counter);
+pub(crate) struct OnItsWay {
+    counter: Counter,
+    spare: bool,
+}
 
 impl Counter {
     fn get(&self) -> usize {
@@ -290,13 +320,26 @@ impl Counter {
 
     pub(crate) fn add(&self) -> OnItsWay {
         self.0.fetch_add(1, Ordering::AcqRel);
-        OnItsWay(self.clone())
+        OnItsWay { counter: self.clone(), spare: false }
+    }
+}
+
+impl OnItsWay {
+    /// As a worker that nobody needs yet.
+    fn into_spare(mut self) -> Self {
+        self.spare = true;
+        self
+    }
+
+    /// Whether nobody needs it yet.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.spare
     }
 }
 
 impl Drop for OnItsWay {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.counter.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

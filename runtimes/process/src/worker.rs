@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use ignite_core_abi::payload::{CancelReason, Failure, Log, LogLevel, encode_empty};
 use ignite_core_abi::{FrameHeader, FrameKind};
 use ignite_runtimes_executor::{InvokeError, LogLine, LogSource, Reply, ReplyBody};
@@ -104,7 +103,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the worker broke the protocol.
-    pub(crate) fn handle(self: &Arc<Self>, incoming: Incoming) -> Result<(), Fault> {
+    pub(crate) fn handle(self: &Arc<Self>, incoming: Incoming<'_>) -> Result<(), Fault> {
         let (header, payload) = match incoming {
             Incoming::Frame(header, payload) => (header, payload),
             Incoming::TooLarge { id } => {
@@ -124,7 +123,7 @@ impl Worker {
         }
     }
 
-    fn on_result(self: &Arc<Self>, header: FrameHeader, payload: BytesMut) -> Result<(), Fault> {
+    fn on_result(self: &Arc<Self>, header: FrameHeader, payload: Payload<'_>) -> Result<(), Fault> {
         let head = match reply::read(payload) {
             Ok(head) => Ok(head),
             Err(NoReply::Bad(why)) => Err(InvokeError::BadReply(why)),
@@ -140,7 +139,7 @@ impl Worker {
     }
 
     /// RESULT without END: the body follows in parts.
-    fn on_stream_head(self: &Arc<Self>, header: FrameHeader, payload: BytesMut) -> Result<(), Fault> {
+    fn on_stream_head(self: &Arc<Self>, header: FrameHeader, payload: Payload<'_>) -> Result<(), Fault> {
         let head = match reply::read(payload) {
             Ok(head) => head,
             Err(NoReply::Fault(error)) => return Err(Fault(format!("RESULT: {error}"))),
@@ -173,7 +172,7 @@ impl Worker {
         Ok(())
     }
 
-    fn on_chunk(self: &Arc<Self>, header: FrameHeader, payload: BytesMut) -> Result<(), Fault> {
+    fn on_chunk(self: &Arc<Self>, header: FrameHeader, payload: Payload<'_>) -> Result<(), Fault> {
         let stream = {
             let mut table = self.table();
             match table.find(header.id)? {
@@ -186,7 +185,7 @@ impl Worker {
             }
         };
         if let Some(stream) = stream {
-            stream.push(payload.freeze()).map_err(|_| overrun())?;
+            stream.push(payload.keep(0)).map_err(|_| overrun())?;
         }
         if header.is_end() { self.finish(header.id, |_| Outcome::Completed) } else { Ok(()) }
     }

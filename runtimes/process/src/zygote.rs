@@ -50,7 +50,7 @@ struct ForkedChild {
 /// A forked worker and its socket.
 pub(crate) struct Forked {
     pub(crate) process: Arc<Process>,
-    pub(crate) connection: UnixStream,
+    pub(crate) connection: Socket,
     pub(crate) tokens: Option<Tokens>,
 }
 
@@ -69,6 +69,7 @@ impl Zygote {
     /// When streams cannot be made, or the zygote or its child is gone.
     pub(crate) async fn fork(&self, shared: &Shared) -> io::Result<Forked> {
         let Streams { connection, output, theirs } = launch::streams()?;
+        let connection = Socket::new(connection)?;
         let tokens = if self.ahead { Some(Tokens::new()?) } else { None };
         let (sender, receiver) = oneshot::channel();
         let id = {
@@ -81,16 +82,13 @@ impl Zygote {
         };
         let mut frame = Vec::with_capacity(HEADER_BYTES);
         encode_empty(FrameKind::Fork, id, &mut frame);
-        let send = || {
+        {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let mut with = SendAncillaryBuffer::new(&mut space);
             let fds: Vec<_> = theirs.iter().map(AsFd::as_fd).chain(tokens.as_ref().map(Tokens::as_fd)).collect();
-            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-            let sent = sendmsg(self.link.socket(), &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL)?;
-            // Sixteen bytes fit into any socket buffer that has room at all.
-            if sent == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
-        };
-        self.link.socket().async_io(Interest::WRITABLE, send).await?;
+            with.push(SendAncillaryMessage::ScmRights(&fds));
+            self.link.socket().send_with(&frame, &mut with).await?;
+        }
         drop(theirs);
         let gone = || io::Error::other("the zygote ended before it forked");
         let pid = receiver.await.map_err(|_| gone())?;
@@ -113,7 +111,7 @@ impl Zygote {
     ///
     /// # Errors
     /// When it broke the protocol.
-    pub(crate) fn handle(&self, shared: &Shared, incoming: Incoming) -> Result<(), Fault> {
+    pub(crate) fn handle(&self, shared: &Shared, incoming: Incoming<'_>) -> Result<(), Fault> {
         let Incoming::Frame(header, payload) = incoming else {
             return Err(Fault("unexpected RESULT frame from a zygote".into()));
         };

@@ -338,6 +338,43 @@ async fn a_zygote_forks_workers_on_demand() {
 }
 
 #[tokio::test]
+async fn a_zygote_has_a_worker_ready_before_it_is_needed() {
+    let extra = [("FAKE", "zygote"), ("FAKE_CONCURRENCY", "1")];
+    let fake = Fake::limited(|limits| limits.max_concurrency = 2, &extra).await;
+    let first = fake.pid().await;
+    // The zygote, its worker, and the spare one, which serves nobody.
+    fake.started(3).await;
+    assert_eq!(fake.gauge("workers_count"), 1.0);
+    let zygote = support::parent(first);
+    let before = support::children(zygote);
+    assert_eq!(before.len(), 2);
+    let held = fake.full(invocation("/sleep", "ms=300", Bytes::new()));
+    let second = async {
+        fake.in_flight(1).await;
+        fake.pid().await
+    };
+    let (held, second) = tokio::join!(held, second);
+    held.unwrap();
+    assert!(second != first && before.contains(&second), "{second:?} of {before:?}");
+    // Both may run now, and there is one more for when one of them ends.
+    fake.started(4).await;
+    assert_eq!(fake.gauge("workers_count"), 2.0);
+    let spare = support::children(zygote).into_iter().find(|pid| !before.contains(pid)).unwrap();
+    support::kill(spare);
+    support::gone(spare).await;
+    fake.started(5).await;
+    let spare = support::children(zygote).into_iter().find(|pid| !before.contains(pid)).unwrap();
+    for worker in before {
+        support::kill(worker);
+        support::gone(worker).await;
+    }
+    let third = fake.pid().await;
+    assert_eq!(third, spare);
+    fake.executor.drain(Instant::now() + Duration::from_secs(5)).await;
+    support::gone(third).await;
+}
+
+#[tokio::test]
 async fn workers_outlive_their_zygote_and_it_is_replaced() {
     let extra = [("FAKE", "zygote"), ("FAKE_CONCURRENCY", "1")];
     let fake = Fake::limited(|limits| limits.max_concurrency = 2, &extra).await;

@@ -62,7 +62,7 @@ async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness:
         fake.serve(UnixStream::from_std(socket).expect("a runtime")).await;
         drop((stdout, stderr));
     });
-    let (reader, link) = life::split(shared, connection);
+    let (reader, link) = life::split(shared, Socket::new(connection).expect("a runtime"));
     let way = Counter::default().add();
     let life = life::serve_worker(shared, &process, reader, link, (capacity, None), way);
     life::watched(shared, &process, life).await;

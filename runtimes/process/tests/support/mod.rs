@@ -115,6 +115,10 @@ impl Fake {
     pub(crate) async fn in_flight(&self, count: usize) {
         until("executions in flight", || self.gauge("executions_in_flight_count") as usize >= count).await;
     }
+
+    pub(crate) async fn started(&self, count: usize) {
+        until("processes that were started", || self.gauge("workers_started_total") as usize >= count).await;
+    }
 }
 
 pub(crate) fn invocation(path: &str, query: &str, body: Bytes) -> Invocation {
@@ -166,6 +170,11 @@ pub(crate) fn parent(pid: Pid) -> Pid {
     let status = fs::read_to_string(proc(pid, "status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     Pid::from_raw(line.trim().parse().unwrap()).unwrap()
+}
+
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
+    let words = fs::read_to_string(proc(pid, &format!("task/{}/children", pid.as_raw_nonzero()))).unwrap();
+    words.split_whitespace().map(|word| Pid::from_raw(word.parse().unwrap()).unwrap()).collect()
 }
 
 /// Waits until the process is gone, reaped included.
