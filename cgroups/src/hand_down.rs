@@ -29,7 +29,12 @@ pub(crate) fn begin<'a>(upwards: impl Iterator<Item = &'a Path>, controller: Con
             return None;
         }
         let has = lists(folder, "cgroup.controllers", controller) && usable(folder).is_ok();
-        if has && (give(folder, controller).is_ok() || (below.is_none() && step_aside(folder, controller).is_ok())) {
+        let given = || match may_have_processes(folder) || is_empty(folder) {
+            true => give(folder, controller),
+            false if below.is_none() => step_aside(folder, controller),
+            false => Err(io::ErrorKind::ResourceBusy.into()),
+        };
+        if has && given().is_ok() {
             return Some(folder.to_owned());
         }
         below = Some(folder);
@@ -55,6 +60,18 @@ fn step_aside(folder: &Path, controller: Controller) -> io::Result<()> {
         let _ = fs::remove_dir(&aside);
     }
     given
+}
+
+/// Whether it is the topmost group of all, where processes and groups with controllers may be side by side.
+///
+/// Elsewhere the kernel would give shares and numbers all the same, which it can count by threads, but then takes no process into a
+/// group below.
+fn may_have_processes(folder: &Path) -> bool {
+    !folder.join("cgroup.type").exists()
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("cgroup.procs")).is_ok_and(|processes| processes.trim().is_empty())
 }
 
 /// Whether no other groups are in it than `below` and ours.

@@ -68,7 +68,14 @@ pub(crate) fn usable(folder: &Path) -> Result<(), Lack> {
         File::options().write(true).open(folder.join("cgroup.procs"))?;
         let probe = folder.join(maker::new_name("probe"));
         fs::create_dir(&probe)?;
-        fs::remove_dir(&probe)
+        // In v2, below a group that has processes itself and yet gives shares or numbers.
+        let takes_none =
+            fs::read_to_string(probe.join("cgroup.type")).is_ok_and(|kind| kind.trim() == "domain invalid");
+        fs::remove_dir(&probe)?;
+        match takes_none {
+            true => Err(io::Error::other("processes are in it, so that a group below takes none")),
+            false => Ok(()),
+        }
     };
     tried().map_err(|error: io::Error| Lack::NotAllowed { folder: folder.to_owned(), cause: error.to_string() })
 }

@@ -21,15 +21,15 @@ pub(crate) fn places() -> &'static Places {
 
 /// A group that has this controller. `None` where the machine has none, which is then told, with the reason.
 pub(crate) fn group(controller: Controller) -> Option<Held> {
-    let group = places().make();
+    let held = Held(places().make());
     let lacking = places().lacking().iter().find(|lacking| lacking.controller == controller);
-    assert_eq!(group.has(controller), lacking.is_none(), "either it is had or it is said why not");
+    assert_eq!(held.0.has(controller), lacking.is_none(), "either it is had or it is said why not");
     if let Some(lacking) = lacking {
         eprintln!("not tried: {controller} is not to be had here: {}", lacking.why);
         assert!(!is_root(), "root may make groups: {}", lacking.why);
         return None;
     }
-    Some(Held(group))
+    Some(held)
 }
 
 /// Whether groups of every kind are to be expected.

@@ -24,6 +24,9 @@ impl Tree {
             fs::write(folder.join("cgroup.procs"), "").unwrap();
             fs::write(folder.join("cgroup.controllers"), controllers).unwrap();
             fs::write(folder.join("cgroup.subtree_control"), gives).unwrap();
+            if *path != "/" {
+                fs::write(folder.join("cgroup.type"), "domain\n").unwrap();
+            }
         }
         tree
     }
@@ -134,6 +137,35 @@ fn a_service_in_a_group_of_its_own_is_given_what_was_delegated() {
     for folder in places.make().folders() {
         assert_eq!(folder.parent(), Some(tree.at("/system.slice/ignite.service").as_path()));
     }
+}
+
+#[test]
+fn where_processes_of_others_are_nothing_is_given() {
+    // The kernel would take it for the share and the number, and then no process into a group below.
+    let tree = Tree::new(&[("/", ALL, ""), ("/own", ALL, "")]);
+    fs::write(tree.at("/cgroup.type"), "domain\n").unwrap();
+    fs::write(tree.at("/own/cgroup.procs"), format!("{}\n1\n", std::process::id())).unwrap();
+    fs::write(tree.at("/cgroup.procs"), "1\n").unwrap();
+    assert_eq!(lacking(&tree.places("/own")), ["memory", "cpu", "pids"]);
+    assert_eq!(tree.read("/own/cgroup.subtree_control") + &tree.read("/cgroup.subtree_control"), "");
+}
+
+#[test]
+fn a_process_that_is_alone_steps_aside() {
+    let tree = Tree::new(&[("/", "", ""), ("/own", ALL, "")]);
+    let own = std::process::id().to_string();
+    fs::write(tree.at("/own/cgroup.procs"), format!("{own}\n")).unwrap();
+    let places = tree.places("/own");
+    assert_eq!(lacking(&places), Vec::<String>::new());
+    let group = places.make();
+    assert!(group.folders().all(|folder| folder.parent() == Some(tree.at("/own").as_path())));
+    let aside: Vec<PathBuf> = fs::read_dir(tree.at("/own"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().contains("-self-"))
+        .collect();
+    assert!(!aside.is_empty());
+    assert_eq!(fs::read_to_string(aside[0].join("cgroup.procs")).unwrap(), own);
 }
 
 #[test]
