@@ -1,13 +1,14 @@
 //! Who may call an app.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 use ignite_core_model::{Digest, EXECUTION_ID_HEADER, ExecutionId, OrganizationId, PLATFORM_KEY_HEADER, Secret};
 use ignite_identity::{IdentityError, Issuers};
 use ignite_store_meta::{Meta, Token};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::GatewayError;
@@ -50,16 +51,19 @@ pub(crate) fn platform_execution(headers: &HeaderMap, key: Option<&Secret<String
 /// Knows tokens.
 pub(crate) struct Tokens {
     meta: Meta,
+    /// Where the store's connections live: they must not end with a lane.
+    home: Handle,
     issuers: Issuers,
     known: Mutex<Known>,
 }
 
 /// What was found, and when, by hash.
-type Known = HashMap<[u8; 32], (Instant, Option<Token>)>;
+type Known = HashMap<[u8; 32], (Instant, Option<Arc<Token>>)>;
 
 impl Tokens {
+    /// Has to be called where the store was opened.
     pub(crate) fn new(meta: Meta, issuers: Issuers) -> Self {
-        Self { meta, issuers, known: Mutex::default() }
+        Self { meta, home: Handle::current(), issuers, known: Mutex::default() }
     }
 
     /// Lets a caller in, or says why not.
@@ -78,15 +82,19 @@ impl Tokens {
         allowed(&token.organization, &token.scopes, app)
     }
 
-    async fn find(&self, hash: [u8; 32]) -> Result<Option<Token>, GatewayError> {
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<Token>>, GatewayError> {
         let kept = self.lock().get(&hash).cloned();
         if let Some((at, token)) = &kept
             && at.elapsed() < KEPT_FOR
         {
             return Ok(token.clone());
         }
-        match self.meta.find_token(&hash).await {
+        let meta = self.meta.clone();
+        let asked = self.home.spawn(async move { meta.find_token(&hash).await }).await;
+        // It is not aborted: it ends early with all else, or by a fault of the store's.
+        match asked.map_err(|_| GatewayError::CannotAuthenticate)? {
             Ok(found) => {
+                let found = found.map(Arc::new);
                 let mut known = self.lock();
                 if known.len() >= TOKENS_MAX {
                     known.retain(|_, (at, _)| at.elapsed() < KEPT_FOR);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::app::Places;
 use crate::body::{Drives, RequestBody};
 use crate::connection::Connection;
+use crate::lanes;
 
 /// How long an instance that could not be reached is passed over.
 const SUSPECT_FOR: Duration = Duration::from_millis(500);
@@ -25,8 +26,8 @@ pub(crate) struct Endpoint {
     /// Requests it takes at once.
     pub(crate) places: u32,
     used: AtomicU32,
-    /// Connections that wait for a request; the last used first.
-    idle: Mutex<Vec<Connection>>,
+    /// Connections that wait for a request, by lane; the last used first.
+    idle: Box<[Mutex<Vec<Connection>>]>,
     /// Milliseconds since `born` until which it is passed over.
     suspect_until: AtomicU64,
     born: Instant,
@@ -49,7 +50,7 @@ impl Endpoint {
             address,
             places,
             used: AtomicU32::new(0),
-            idle: Mutex::default(),
+            idle: (0..lanes::count()).map(|_| Mutex::default()).collect(),
             suspect_until: AtomicU64::new(0),
             born: Instant::now(),
         }
@@ -82,11 +83,14 @@ impl Endpoint {
     fn suspect(&self) {
         let until = self.now() + u64::try_from(SUSPECT_FOR.as_millis()).unwrap_or(u64::MAX);
         self.suspect_until.store(until, Ordering::Relaxed);
-        self.idle().clear();
+        for idle in &self.idle {
+            idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those of the lane that asks.
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle[lanes::own()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request and waits for the head of its answer.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ignite_store_meta::{Changes, Meta, MetaError, Topic};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,11 +33,15 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) {
     let mut signal = meta.subscribe(Topic::Changes);
-    let mut follower = Follower { meta, table, name, seen: None, acknowledged: None };
+    let (shows, shown) = watch::channel(0);
+    // Beside it: who waits for a place is not to wait until it is written down that the place was seen.
+    let acknowledging = tokio::spawn(acknowledge(meta.clone(), name, shown, stop.clone()));
+    let mut follower = Follower { meta, table, seen: None };
     loop {
         let wait = match follower.look().await {
-            Ok(()) => {
+            Ok(seen) => {
                 ready.store(true, Ordering::Release);
+                shows.send_replace(seen);
                 LOOK_EVERY
             }
             Err(error) => {
@@ -46,8 +51,34 @@ pub(crate) async fn follow(
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = signal.wait(wait) => {}
+        }
+    }
+    let _ = acknowledging.await;
+}
+
+/// Tells the store which change is shown: at once when it is another, else as a heartbeat, as long as looks succeed.
+async fn acknowledge(meta: Meta, name: String, mut shown: watch::Receiver<u64>, stop: CancellationToken) {
+    let mut told: Option<(u64, Instant)> = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            looked = shown.changed() => if looked.is_err() { return },
+        }
+        let seen = *shown.borrow_and_update();
+        if told.is_some_and(|(told, at)| told == seen && at.elapsed() < HEARTBEAT_EVERY) {
+            continue;
+        }
+        match meta.acknowledge(&name, seen, now_ms()).await {
+            Ok(()) => told = Some((seen, Instant::now())),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what is shown could not be acknowledged and is again"
+                );
+                tokio::time::sleep(FAILED_WAIT).await;
+            }
         }
     }
 }
@@ -55,24 +86,18 @@ pub(crate) async fn follow(
 struct Follower {
     meta: Meta,
     table: Arc<Table>,
-    name: String,
     seen: Option<u64>,
-    acknowledged: Option<(u64, Instant)>,
 }
 
 impl Follower {
-    async fn look(&mut self) -> Result<(), MetaError> {
+    async fn look(&mut self) -> Result<u64, MetaError> {
         let seen = match self.seen {
             None => self.begin().await?,
             Some(after) => self.catch_up(after).await?,
         };
         self.seen = Some(seen);
-        let told = self.acknowledged.is_some_and(|(told, at)| told == seen && at.elapsed() < HEARTBEAT_EVERY);
-        if !told {
-            self.meta.acknowledge(&self.name, seen, now_ms()).await?;
-            self.acknowledged = Some((seen, Instant::now()));
-        }
-        Ok(())
+        self.table.forget_heard();
+        Ok(seen)
     }
 
     async fn begin(&mut self) -> Result<u64, MetaError> {

@@ -55,7 +55,11 @@ pub(crate) fn head_bytes<B>(request: &Request<B>) -> usize {
     line + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
 }
 
+/// Most messages have none of them, so they are looked for before they are removed one by one.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -120,7 +124,7 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
 
 /// Tells an instance, or the control plane, which execution it is.
 pub(crate) fn set_execution(headers: &mut HeaderMap, execution: ExecutionId) {
-    if let Ok(execution) = HeaderValue::try_from(execution.to_string()) {
+    if let Ok(execution) = HeaderValue::from_str(execution.to_text(&mut [0; ExecutionId::TEXT_BYTES])) {
         headers.insert(EXECUTION_ID_HEADER, execution);
     }
 }

@@ -18,6 +18,7 @@ mod endpoint;
 mod errors;
 mod follow;
 mod headers;
+mod lanes;
 mod metrics;
 mod proxy;
 mod serve;

@@ -1,5 +1,6 @@
 //! What is counted. The names are stable and documented in `docs/reference/metrics.md`.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,8 +17,29 @@ pub(crate) struct AnswerLabels {
     pub(crate) source: &'static str,
 }
 
+/// Classes of a status, from 1 on.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    App,
+    Gateway,
+}
+
+impl Source {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 pub(crate) struct Metrics {
-    pub(crate) answers: Family<AnswerLabels, Counter<u64, AtomicU64>>,
+    answers: Family<AnswerLabels, Counter<u64, AtomicU64>>,
+    /// Those of `answers` that were counted before, by class and source: to look one up takes a lock.
+    known: [[OnceLock<Counter<u64, AtomicU64>>; 2]; CLASSES.len()],
     pub(crate) connections: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) retries: Counter,
@@ -44,18 +66,14 @@ impl Metrics {
         );
         registry.register("duration_seconds", "From the head of a request to the head of its answer", duration.clone());
         registry.register("held_seconds", "Time that requests waited for a place at an instance", held.clone());
-        Self { answers, connections, in_flight, retries, duration, held, registry }
+        Self { answers, known: Default::default(), connections, in_flight, retries, duration, held, registry }
     }
 
-    pub(crate) fn answered(&self, status: http::StatusCode, source: &'static str) {
-        let class = match status.as_u16() {
-            100..200 => "1xx",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            _ => "5xx",
-        };
-        self.answers.get_or_create(&AnswerLabels { class, source }).inc();
+    pub(crate) fn answered(&self, status: http::StatusCode, source: Source) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        let counter =
+            || self.answers.get_or_create(&AnswerLabels { class: CLASSES[class], source: source.word() }).clone();
+        self.known[class][source as usize].get_or_init(counter).inc();
     }
 
     pub(crate) fn text(&self) -> String {

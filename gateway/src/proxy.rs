@@ -16,6 +16,7 @@ use crate::app::{App, InFlight};
 use crate::body::{AnswerBody, Body, Drives, RequestBody, RequestState};
 use crate::clock::now_ms;
 use crate::endpoint::{Busy, SendError};
+use crate::metrics::Source;
 use crate::serve::Shared;
 use crate::{GatewayError, auth, headers};
 
@@ -38,8 +39,8 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
         Err(error) => Err(error.clone()),
     };
     let (mut answer, source, kind) = match led {
-        Ok(answer) => (answer, "app", ""),
-        Err(error) => (error.answer(execution), "gateway", error.kind().1),
+        Ok(answer) => (answer, Source::App, ""),
+        Err(error) => (error.answer(execution), Source::Gateway, error.kind().1),
     };
     if platform.is_some() {
         headers::set_execution(answer.headers_mut(), execution);
@@ -73,7 +74,7 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
         %method,
         path = uri.path(),
         status = answer.status().as_u16(),
-        source,
+        source = source.word(),
         error = kind,
         us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
     );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use ignite_store_meta::Meta;
+use ignite_store_meta::{ChangeItem, Meta};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Tokens;
 use crate::config::GatewayConfig;
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::{Scaler, Table, admin, follow, proxy};
 
@@ -39,6 +40,9 @@ pub enum GatewayStartError {
     /// The address cannot be used.
     #[error("could not listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The system has no more threads or descriptors.
+    #[error("could not start the threads that serve callers")]
+    Threads(#[source] std::io::Error),
 }
 
 pub(crate) struct Shared {
@@ -58,16 +62,18 @@ pub struct Gateway {
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     connections: TaskTracker,
+    lanes: Arc<Lanes>,
 }
 
 impl Gateway {
     /// Begins to serve.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// When an address cannot be listened on, or threads cannot be started.
     pub async fn start(config: GatewayConfig, meta: Meta, scaler: Arc<dyn Scaler>) -> Result<Self, GatewayStartError> {
         let (listener, address) = listen(config.listen)?;
         let admin_listener = config.admin.map(listen).transpose()?;
+        let lanes = Arc::new(Lanes::start().map_err(GatewayStartError::Threads)?);
         let (stop, ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let name = config.name.clone();
         let shared = Arc::new(Shared {
@@ -81,7 +87,7 @@ impl Gateway {
         let connections = TaskTracker::new();
         let mut tasks = vec![
             tokio::spawn(follow::follow(meta, Arc::clone(&shared.table), name, ready, stop.clone())),
-            tokio::spawn(accept(listener, Arc::clone(&shared), stop.clone(), connections.clone())),
+            tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&lanes), stop.clone(), connections.clone())),
             tokio::spawn(look_at_load(Arc::clone(&shared), stop.clone())),
         ];
         let mut admin_address = None;
@@ -89,7 +95,7 @@ impl Gateway {
             admin_address = Some(address);
             tasks.push(tokio::spawn(admin::serve(listener, Arc::clone(&shared), stop.clone())));
         }
-        Ok(Self { address, admin: admin_address, shared, stop, tasks, connections })
+        Ok(Self { address, admin: admin_address, shared, stop, tasks, connections, lanes })
     }
 
     /// Where it listens.
@@ -110,6 +116,13 @@ impl Gateway {
         &self.shared.table
     }
 
+    /// Takes what is said of an instance in this process, ahead of the store. What is said of anything else is passed over.
+    /// Does not block.
+    pub fn hears(&self) -> impl Fn(ChangeItem) + Send + Sync + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |item| shared.table.hear(item)
+    }
+
     /// Takes no new connections and lets requests in flight finish, for a bounded time.
     pub async fn drain(self) {
         self.stop.cancel();
@@ -121,6 +134,7 @@ impl Gateway {
         for task in self.tasks {
             task.abort();
         }
+        self.lanes.end();
     }
 }
 
@@ -136,7 +150,13 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayStart
     listening().map_err(|error| GatewayStartError::Listen(address, error))
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, connections: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    lanes: Arc<Lanes>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
     let places = Arc::new(Semaphore::new(shared.config.limits.connections_max));
     loop {
         let place = tokio::select! {
@@ -147,17 +167,23 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let (Ok((stream, _)), Ok(place)) = (accepted, place) else {
+        // Taken from this thread, to be another's.
+        let accepted = accepted.and_then(|(stream, _)| stream.into_std());
+        let (Ok(stream), Ok(place)) = (accepted, place) else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (shared, stop) = (Arc::clone(&shared), stop.clone());
-        connections.spawn(async move {
+        let (shared, stop, lane) = (Arc::clone(&shared), stop.clone(), lanes.pick());
+        let here = lane.handle().clone();
+        let serving = async move {
             shared.metrics.connections.inc();
-            connection(stream, &shared, stop).await;
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                connection(stream, &shared, stop).await;
+            }
             shared.metrics.connections.dec();
-            drop(place);
-        });
+            drop((place, lane));
+        };
+        connections.spawn_on(serving, &here);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Routes and instances: what a request is led by.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ignite_core_model::{
@@ -14,6 +15,9 @@ use crate::endpoint::Endpoint;
 
 /// Executions an instance takes at once, where its agent does not say.
 const PLACES_DEFAULT: u32 = 16;
+
+/// How long what was heard of an instance is believed before the store says the same or better.
+const HEARD_FOR: Duration = Duration::from_secs(5);
 
 /// Routes and instances. Read by every request without a lock, written by the one who follows the store.
 #[derive(Default)]
@@ -28,6 +32,16 @@ struct Rows {
     routes: BTreeMap<HostLabel, Route>,
     desired: HashMap<(FunctionId, VersionNumber), Desired>,
     instances: HashMap<InstanceId, Instance>,
+    /// What was heard of instances and not read yet.
+    heard: HashMap<InstanceId, Heard>,
+}
+
+/// What was heard of an instance, ahead of the store.
+struct Heard {
+    app: FunctionId,
+    /// `None` when it is gone.
+    instance: Option<Instance>,
+    until: Instant,
 }
 
 impl Table {
@@ -54,12 +68,13 @@ impl Table {
 
     /// Takes a snapshot in place of all there was.
     pub(crate) fn reset(&self, snapshot: Snapshot) {
-        let mut rows = self.rows.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *rows = Rows {
-            routes: snapshot.routes.into_iter().map(|route| (route.label.clone(), route)).collect(),
-            desired: snapshot.desired.into_iter().map(|row| ((row.app.clone(), row.version), row)).collect(),
-            instances: snapshot.instances.into_iter().map(|instance| (instance.id, instance)).collect(),
-        };
+        let mut rows = self.rows();
+        rows.routes = snapshot.routes.into_iter().map(|route| (route.label.clone(), route)).collect();
+        rows.desired = snapshot.desired.into_iter().map(|row| ((row.app.clone(), row.version), row)).collect();
+        rows.instances.clear();
+        for instance in snapshot.instances {
+            rows.apply(ChangeItem::InstanceSet(instance));
+        }
         let old = self.apps.load_full();
         let apps =
             rows.routes.iter().filter_map(|(label, route)| Some((label.clone(), rows.app(route, old.get(label))?)));
@@ -68,11 +83,36 @@ impl Table {
 
     /// Takes changes.
     pub(crate) fn change(&self, items: Vec<ChangeItem>) {
-        let mut rows = self.rows.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut touched: Vec<FunctionId> = Vec::new();
-        for item in items {
-            touched.extend(rows.apply(item));
+        let mut rows = self.rows();
+        let touched = items.into_iter().filter_map(|item| rows.apply(item)).collect();
+        self.show(&rows, touched);
+    }
+
+    /// Takes what is said of an instance in this process, ahead of the store: who waits for a place does not wait for what was
+    /// seen to be written down. What the store says later counts, and what it never says is forgotten.
+    pub(crate) fn hear(&self, item: ChangeItem) {
+        let mut rows = self.rows();
+        let touched = rows.hear(item, Instant::now());
+        self.show(&rows, touched.into_iter().collect());
+    }
+
+    /// Forgets what was heard and did not come true in time. Not while the store is away, or what runs would be lost sight of.
+    pub(crate) fn forget_heard(&self) {
+        let mut rows = self.rows();
+        if rows.heard.is_empty() {
+            return;
         }
+        let now = Instant::now();
+        let late = rows.heard.extract_if(|_, heard| heard.until <= now).map(|(_, heard)| heard.app).collect();
+        self.show(&rows, late);
+    }
+
+    fn rows(&self) -> RwLockWriteGuard<'_, Rows> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what is different of some apps.
+    fn show(&self, rows: &Rows, mut touched: Vec<FunctionId>) {
         touched.sort();
         touched.dedup();
         let old = self.apps.load_full();
@@ -125,11 +165,45 @@ impl Rows {
             }
             ChangeItem::InstanceSet(instance) => {
                 let app = instance.app.clone();
+                // What was heard may be ahead of this. Both are by the clock of the agent.
+                let heard = self.heard.get(&instance.id).and_then(|heard| heard.instance.as_ref());
+                if heard.is_some_and(|heard| heard.updated_ms <= instance.updated_ms) {
+                    self.heard.remove(&instance.id);
+                }
                 self.instances.insert(instance.id, instance);
                 Some(app)
             }
-            ChangeItem::InstanceRemoved(id) => self.instances.remove(&id).map(|instance| instance.app),
+            ChangeItem::InstanceRemoved(id) => {
+                let heard = self.heard.remove(&id).map(|heard| heard.app);
+                self.instances.remove(&id).map(|instance| instance.app).or(heard)
+            }
         }
+    }
+
+    /// The app that is heard of.
+    fn hear(&mut self, item: ChangeItem, now: Instant) -> Option<FunctionId> {
+        let until = now + HEARD_FOR;
+        let (id, heard) = match item {
+            ChangeItem::InstanceSet(instance) => {
+                (instance.id, Heard { app: instance.app.clone(), instance: Some(instance), until })
+            }
+            ChangeItem::InstanceRemoved(id) => {
+                let heard = self.heard.get(&id).map(|heard| heard.app.clone());
+                let app = heard.or_else(|| self.instances.get(&id).map(|instance| instance.app.clone()))?;
+                (id, Heard { app, instance: None, until })
+            }
+            // Of routes and of what should run the store alone tells.
+            _ => return None,
+        };
+        let app = heard.app.clone();
+        self.heard.insert(id, heard);
+        Some(app)
+    }
+
+    /// Instances as they are, as far as is known.
+    fn instances(&self) -> impl Iterator<Item = &Instance> {
+        let read = self.instances.values().filter(|instance| !self.heard.contains_key(&instance.id));
+        read.chain(self.heard.values().filter_map(|heard| heard.instance.as_ref()))
     }
 
     /// The app of a route. The one there was stays the same value if only its instances differ: who waits for a place at it is
@@ -147,7 +221,7 @@ impl Rows {
             before.filter(|app| app.id == route.app && app.version == route.version && app.settings == settings);
         let old = known.map(|app| app.endpoints.load_full()).unwrap_or_default();
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
-        for instance in self.instances.values() {
+        for instance in self.instances() {
             let mine =
                 instance.app == route.app && instance.version == route.version && instance.generation == row.generation;
             let address = instance.address.as_deref().and_then(|address| address.parse().ok());

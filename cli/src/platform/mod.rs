@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ignite_compiler_worker::{Status, StoreQueue, Worker, WorkerOptions};
 use ignite_control_deploy::local::{Confine, LocalBackend, LocalOptions, Probing, SealedSecrets};
-use ignite_control_deploy::{Agent, AgentOptions};
+use ignite_control_deploy::{Agent, AgentOptions, Wakes};
 use ignite_control_pipeline::Bounds;
 use ignite_control_pipeline::scale::Load;
 use ignite_control_server::api::{self, ApiServer, PublicUrl, new_secret};
@@ -73,11 +73,13 @@ pub(crate) struct Platform {
     pub(crate) first_token: Option<FirstToken>,
 }
 
-/// Leads what the gateway sees to whoever scales.
-struct Scales(Scaler);
+/// Leads what the gateway sees to whoever scales, and that a request waits to the agent as well: it is in this process, and
+/// can begin while the row that says so is being written.
+struct Scales(Scaler, Wakes);
 
 impl ignite_gateway::Scaler for Scales {
     fn wake(&self, app: &FunctionId, version: VersionNumber) {
+        self.1.wake(app, version);
         self.0.wake(app, version);
     }
 
@@ -133,9 +135,8 @@ impl Platform {
         )
         .map_err(|error| failed("make a place for hosts", &error))?;
         let agent = AgentOptions { name: "local".to_owned(), drain_max: DRAIN_MAX };
-        let agent = Agent::new(meta.clone(), Arc::new(backend), agent);
-        let agent_status = agent.status();
-        tasks.push(tokio::spawn(agent.run(stop.clone())));
+        let mut agent = Agent::new(meta.clone(), Arc::new(backend), agent);
+        let (agent_status, wakes) = (agent.status(), agent.wakes());
         let worker_status = Arc::new(Status::default());
         let worker = Worker::start_with(
             WorkerOptions::new("local", COMPILES_MAX),
@@ -157,9 +158,11 @@ impl Platform {
             tracer: tracer(settings)?,
             limits: GatewayLimits { drain_timeout: DRAIN_MAX, ..GatewayLimits::default() },
         };
-        let gateway = Gateway::start(gateway, meta.clone(), Arc::new(Scales(scaler)))
+        let gateway = Gateway::start(gateway, meta.clone(), Arc::new(Scales(scaler, wakes)))
             .await
             .map_err(|error| failed("serve the gateway", &error).hint("choose another port with --gateway-port"))?;
+        agent.heard_by(Arc::new(gateway.hears()));
+        tasks.push(tokio::spawn(agent.run(stop.clone())));
         let caller = GatewayClient::new(GatewayClientOptions {
             address: gateway.address().to_string(),
             base_domain: options.base_domain.clone(),

@@ -6,7 +6,7 @@ mod lines;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ignite_core_model::InstanceId;
+use ignite_core_model::{FunctionId, InstanceId, VersionNumber};
 use ignite_store_meta::{ChangeItem, Changes, Instance, Meta, MetaError, Topic};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -30,6 +30,30 @@ const CHANGES_MAX: u32 = 256;
 
 /// How long a round that failed waits before it tries again.
 const FAILED_WAIT: Duration = Duration::from_secs(1);
+
+/// How long an instance may be starting before the store is told. Most are up sooner, and only that is written: each report is
+/// a write to disk that everybody waits for.
+const STARTING_TOLD_AFTER: Duration = Duration::from_millis(50);
+
+/// Wakes that may wait to be taken. Who waits for one that was dropped calls again.
+const WAKES_WAITING_MAX: usize = 1024;
+
+/// Hears of instances before the store does, in the agent's own process. Must not block.
+pub type Hears = Arc<dyn Fn(ChangeItem) + Send + Sync>;
+
+/// Tells an agent in the same process that a request waits for a version without an instance.
+///
+/// It is a hint, ahead of the row that will say the same: the agent starts what it knows how to start, and ends it again where
+/// no such row comes.
+#[derive(Debug, Clone)]
+pub struct Wakes(mpsc::Sender<(FunctionId, VersionNumber)>);
+
+impl Wakes {
+    /// A request waits. Does not block.
+    pub fn wake(&self, app: &FunctionId, version: VersionNumber) {
+        let _ = self.0.try_send((app.clone(), version));
+    }
+}
 
 /// How an agent is called and how long it may take to end.
 #[derive(Debug, Clone)]
@@ -80,9 +104,15 @@ pub struct Agent {
     /// The change that is taken in; `None` before the first look.
     seen: Option<u64>,
     status: AgentStatus,
+    wakes: Wakes,
+    woken: mpsc::Receiver<(FunctionId, VersionNumber)>,
+    hears: Option<Hears>,
     /// Reports that the store has not taken yet.
     dirty: Vec<InstanceId>,
     gone: Vec<InstanceId>,
+    /// What was started and is told when there is other news, or at this time.
+    starting: Vec<InstanceId>,
+    starting_told: Option<Instant>,
 }
 
 impl Agent {
@@ -90,6 +120,7 @@ impl Agent {
     #[must_use]
     pub fn new(meta: Meta, backend: Arc<dyn Backend>, options: AgentOptions) -> Self {
         let lines = Lines::new(meta.clone());
+        let (sender, woken) = mpsc::channel(WAKES_WAITING_MAX);
         Self {
             meta,
             backend,
@@ -98,9 +129,25 @@ impl Agent {
             lines,
             seen: None,
             status: AgentStatus::default(),
+            wakes: Wakes(sender),
+            woken,
+            hears: None,
             dirty: Vec::new(),
             gone: Vec::new(),
+            starting: Vec::new(),
+            starting_told: None,
         }
+    }
+
+    /// How those who see requests in this process tell it that one waits.
+    #[must_use]
+    pub fn wakes(&self) -> Wakes {
+        self.wakes.clone()
+    }
+
+    /// Lets `hears` know at once what the store is told a little later.
+    pub fn heard_by(&mut self, hears: Hears) {
+        self.hears = Some(hears);
     }
 
     /// What it waits for, now and while it runs.
@@ -119,16 +166,26 @@ impl Agent {
         loop {
             let mut wait = LOOK_EVERY;
             let round = self.round(&sender).await;
-            self.status.set(if round.is_ok() { Waits::Nothing } else { Waits::Store });
+            let round_failed = round.is_err();
+            self.status.set(if round_failed { Waits::Store } else { Waits::Nothing });
             if let Err(error) = round {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(agent = self.options.name, error, "what should run could not be read or reported");
                 wait = FAILED_WAIT;
             }
             let now = Instant::now();
-            let wait = self.fleet.next_start(now).map_or(wait, |at| wait.min(at.saturating_duration_since(now)));
+            let turns = [self.fleet.next_turn(now), self.lines.due(), self.starting_told];
+            let next = turns.into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
+            // What is due and was not done has failed, and is tried again after the wait for that.
+            let wait = if round_failed { wait } else { next.map_or(wait, |next| wait.min(next)) };
             tokio::select! {
                 () = stop.cancelled() => break,
+                Some((app, version)) = self.woken.recv() => {
+                    // What has failed is told before it is started again.
+                    if self.dirty.is_empty() && self.fleet.wake(&app, version, Instant::now()) {
+                        self.order(&sender);
+                    }
+                }
                 () = signal.wait(wait) => {}
                 _ = reports.recv_many(&mut taken, REPORTS_TAKEN_MAX) => self.take(&mut taken),
             }
@@ -141,21 +198,40 @@ impl Agent {
         self.follow().await?;
         // What failed is told before it is started again.
         self.report().await?;
-        for order in self.fleet.orders(Instant::now(), now_ms()) {
+        self.order(reports);
+        self.report().await?;
+        if self.lines.due().is_some_and(|due| due <= Instant::now()) {
+            self.lines.write(now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the backend do what brings the instances in line with the rows.
+    fn order(&mut self, reports: &mpsc::Sender<Report>) {
+        let now = Instant::now();
+        for order in self.fleet.orders(now, now_ms()) {
             match order {
                 Order::Start(id, spec) => {
-                    self.dirty.push(id);
+                    self.starting.push(id);
+                    self.starting_told.get_or_insert(now + STARTING_TOLD_AFTER);
                     self.backend.start(id, spec, reports.clone());
                 }
                 Order::Drain(id) => {
                     self.dirty.push(id);
+                    self.tell(id);
                     self.backend.drain(id);
                 }
                 Order::Forget(id) => self.gone.push(id),
             }
         }
-        self.report().await?;
-        self.lines.write(now_ms()).await
+    }
+
+    /// Tells of an instance who hears of it in this process.
+    fn tell(&self, id: InstanceId) {
+        if let Some(hears) = &self.hears {
+            let row = self.fleet.row(id, &self.options.name, now_ms());
+            hears(row.map_or(ChangeItem::InstanceRemoved(id), ChangeItem::InstanceSet));
+        }
     }
 
     /// Takes in what changed since the last look.
@@ -208,12 +284,18 @@ impl Agent {
                 self.gone.push(report.id);
             }
             self.fleet.take(report.id, report.said, Instant::now());
+            self.tell(report.id);
             self.dirty.push(report.id);
         }
     }
 
     /// Tells the store what is different.
     async fn report(&mut self) -> Result<(), MetaError> {
+        let told = self.starting_told.is_some_and(|at| at <= Instant::now());
+        if told || !self.dirty.is_empty() || !self.gone.is_empty() {
+            self.dirty.append(&mut self.starting);
+            self.starting_told = None;
+        }
         if self.dirty.is_empty() && self.gone.is_empty() {
             return Ok(());
         }

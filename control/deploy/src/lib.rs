@@ -12,5 +12,5 @@ mod backend;
 pub mod fake;
 pub mod local;
 
-pub use agent::{Agent, AgentOptions, AgentStatus};
+pub use agent::{Agent, AgentOptions, AgentStatus, Hears, Wakes};
 pub use backend::{Backend, LogLine, Report, Reports, Said, logs_stream};

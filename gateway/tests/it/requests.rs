@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ignite_core_model::AppSettings;
 use ignite_gateway::GatewayLimits;
+use ignite_store_meta::{ChangeItem, Instance};
 use tokio::task::JoinSet;
 
 use crate::instance::FakeInstance;
@@ -36,6 +37,40 @@ async fn a_request_wakes_an_app_and_waits_for_it() {
     let answer = waiting.await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "awake"));
     assert_eq!(instance.asked.recv().await.unwrap().body, "payload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_heard_of_takes_requests_before_it_is_read() {
+    let limits = GatewayLimits { hold_max: Duration::from_millis(200), ..GatewayLimits::default() };
+    let stage = Stage::with_limits(open(), limits).await;
+    stage.route(1, &open(), 0).await;
+    let (instance, hears) = (FakeInstance::start("heard").await, stage.gateway.hears());
+    let healthy = stage.healthy(1, instance.address, 4).await;
+    let get = async || stage.call(&["GET / HTTP/1.1", HOST], "").await;
+    // Of a former specification, or of a version that is not live: nothing to send requests to.
+    hears(ChangeItem::InstanceSet(Instance { generation: healthy.generation + 1, ..healthy.clone() }));
+    assert_eq!(get().await.kind(), "no_instance");
+    hears(ChangeItem::InstanceSet(healthy.clone()));
+    assert_eq!(get().await.body, "heard");
+    // What is read and older than what was heard changes nothing.
+    stage.report(&[Instance { state: "starting".to_owned(), address: None, updated_ms: 2, ..healthy.clone() }]).await;
+    assert_eq!(get().await.body, "heard");
+    stage.report(std::slice::from_ref(&healthy)).await;
+    assert_eq!(get().await.body, "heard");
+    // What is read and newer counts.
+    hears(ChangeItem::InstanceSet(Instance { updated_ms: 5, ..healthy.clone() }));
+    stage.report(&[Instance { state: "draining".to_owned(), updated_ms: 6, ..healthy.clone() }]).await;
+    assert_eq!(get().await.kind(), "no_instance");
+    // One that is heard to be gone is gone, whatever was read.
+    stage.report(&[Instance { updated_ms: 7, ..healthy.clone() }]).await;
+    assert_eq!(get().await.body, "heard");
+    hears(ChangeItem::InstanceRemoved(healthy.id));
+    assert_eq!(get().await.kind(), "no_instance");
+    // And what was heard is forgotten when nothing comes of it, in either way.
+    stage.eventually(async || get().await.body == "heard").await;
+    stage.meta.report_instances("agent", &[], &[healthy.id]).await.unwrap();
+    hears(ChangeItem::InstanceSet(Instance { updated_ms: 9, ..healthy }));
+    stage.eventually(async || get().await.kind() == "no_instance").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

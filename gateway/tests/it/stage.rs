@@ -143,29 +143,36 @@ impl Stage {
 
     /// Reports healthy instances of a version.
     pub(crate) async fn instances(&self, number: u32, addresses: &[(SocketAddr, u32)]) {
+        let mut instances = Vec::new();
+        for (address, places) in addresses {
+            instances.push(self.healthy(number, *address, *places).await);
+        }
+        self.report(&instances).await;
+    }
+
+    /// Reports instances as they are.
+    pub(crate) async fn report(&self, instances: &[Instance]) {
+        self.meta.report_instances("agent", instances, &[]).await.unwrap();
+        self.settle().await;
+    }
+
+    /// A healthy instance of a version, which nobody was told of.
+    pub(crate) async fn healthy(&self, number: u32, address: SocketAddr, places: u32) -> Instance {
         let version = VersionNumber::new(number).unwrap();
         let rows = self.meta.list_desired(&self.app).await.unwrap();
         let generation = rows.iter().find(|row| row.version == version).unwrap().generation;
-        let instances: Vec<Instance> = addresses
-            .iter()
-            .map(|(address, places)| Instance {
-                id: InstanceId::from_parts(1, u128::from(address.port())),
-                agent: "agent".to_owned(),
-                app: self.app.clone(),
-                version,
-                generation,
-                state: InstanceState::Healthy.to_string(),
-                address: Some(address.to_string()),
-                detail: serde_json::to_string(&InstanceDetail {
-                    max_concurrency: *places,
-                    ..InstanceDetail::default()
-                })
-                .unwrap(),
-                updated_ms: 3,
-            })
-            .collect();
-        self.meta.report_instances("agent", &instances, &[]).await.unwrap();
-        self.settle().await;
+        let detail = InstanceDetail { max_concurrency: places, ..InstanceDetail::default() };
+        Instance {
+            id: InstanceId::from_parts(1, u128::from(address.port())),
+            agent: "agent".to_owned(),
+            app: self.app.clone(),
+            version,
+            generation,
+            state: InstanceState::Healthy.to_string(),
+            address: Some(address.to_string()),
+            detail: serde_json::to_string(&detail).unwrap(),
+            updated_ms: 3,
+        }
     }
 
     /// Waits until the gateway has acknowledged all there is.
@@ -182,6 +189,16 @@ impl Stage {
         })
         .await
         .expect("the gateway acknowledges");
+    }
+
+    /// Waits until something holds.
+    pub(crate) async fn eventually(&self, holds: impl AsyncFn() -> bool) {
+        let waited = tokio::time::timeout(SOON, async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.expect("it holds in the end");
     }
 
     pub(crate) async fn call(&self, lines: &[&str], body: &str) -> Answer {

@@ -20,6 +20,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A version whose instances stayed healthy for this long has not failed any more.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// How long an instance is kept that was started for a request which waits, while no row wants it yet. The row that does is
+/// under way; where it never comes, there was no leave for the instance.
+const WOKEN_FOR: Duration = Duration::from_secs(10);
+
 /// What the backend is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -48,6 +52,15 @@ struct Wanted {
     /// All that did not stay.
     restarts: u32,
     not_before: Option<Instant>,
+    /// A request waits: until then it wants one instance, whatever the row says.
+    woken_until: Option<Instant>,
+}
+
+impl Wanted {
+    fn instances(&self, now: Instant) -> u32 {
+        let woken = self.woken_until.is_some_and(|until| now < until);
+        self.instances.max(u32::from(woken))
+    }
 }
 
 /// An instance.
@@ -70,6 +83,9 @@ impl Fleet {
             && wanted.generation == row.generation
         {
             wanted.instances = row.instances;
+            if row.instances > 0 {
+                wanted.woken_until = None;
+            }
             return;
         }
         let spec = serde_json::from_str(&row.spec);
@@ -84,8 +100,19 @@ impl Fleet {
             failures: 0,
             restarts: 0,
             not_before: None,
+            woken_until: None,
         };
         self.wanted.insert(key, wanted);
+    }
+
+    /// A request waits for a version. Whether that is news: the version may run, and has no instance.
+    pub(crate) fn wake(&mut self, app: &FunctionId, version: VersionNumber, now: Instant) -> bool {
+        let Some(wanted) = self.wanted.get_mut(&(app.clone(), version)) else { return false };
+        if wanted.instances(now) > 0 {
+            return false;
+        }
+        wanted.woken_until = Some(now + WOKEN_FOR);
+        true
     }
 
     pub(crate) fn want_no_more(&mut self, app: &FunctionId, version: VersionNumber) {
@@ -120,12 +147,13 @@ impl Fleet {
             let mut have = by_key.remove(key).unwrap_or_default();
             // The youngest go first: they have the least in their caches.
             have.sort_unstable();
-            while have.len() > wanted.instances as usize {
+            let instances = wanted.instances(now);
+            while have.len() > instances as usize {
                 if let Some(id) = have.pop() {
                     leave.push((id, Order::Drain(id)));
                 }
             }
-            let missing = wanted.instances.saturating_sub(u32::try_from(have.len()).unwrap_or(u32::MAX));
+            let missing = instances.saturating_sub(u32::try_from(have.len()).unwrap_or(u32::MAX));
             if missing == 0 || wanted.not_before.is_some_and(|at| now < at) {
                 continue;
             }
@@ -172,10 +200,11 @@ impl Fleet {
         orders
     }
 
-    /// When something that failed is started again.
-    pub(crate) fn next_start(&self, now: Instant) -> Option<Instant> {
-        // One that is past was started in the last round, or wants nothing.
-        self.wanted.values().filter_map(|wanted| wanted.not_before).filter(|at| *at > now).min()
+    /// When something that failed is started again, or something that was woken and that no row wants is ended.
+    pub(crate) fn next_turn(&self, now: Instant) -> Option<Instant> {
+        // What is past was done in the last round, or wants nothing.
+        let turns = self.wanted.values().flat_map(|wanted| [wanted.not_before, wanted.woken_until]);
+        turns.flatten().filter(|at| *at > now).min()
     }
 
     /// Whether the report of an instance that has ended is kept, because its row should know why.
@@ -273,5 +302,36 @@ fn backoff(failures: u32) -> Duration {
     match failures {
         0 | 1 => Duration::ZERO,
         more => BACKOFF_MIN.saturating_mul(1 << (more - 2).min(16)).min(BACKOFF_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    fn row(instances: u32) -> Desired {
+        // Its text is no specification: nothing is started, and what is wanted is what is looked at.
+        let version = VersionNumber::new(1).unwrap();
+        Desired { app: "acme/hello".parse().unwrap(), version, instances, spec: String::new(), generation: 7 }
+    }
+
+    #[test]
+    fn what_was_woken_is_wanted_until_a_row_says_so_or_for_a_time() {
+        let (app, version) = (row(0).app, row(0).version);
+        let (mut fleet, now) = (Fleet::default(), Instant::now());
+        let wanted = |fleet: &Fleet, at: Instant| fleet.wanted.values().map(|one| one.instances(at)).sum::<u32>();
+        assert!(!fleet.wake(&app, version, now), "no row knows it");
+        fleet.want(row(0));
+        assert!(fleet.wake(&app, version, now));
+        assert!(!fleet.wake(&app, version, now), "once is enough");
+        assert_eq!(fleet.next_turn(now), Some(now + WOKEN_FOR));
+        // The row of a moment ago, by which it slept.
+        fleet.want(row(0));
+        assert_eq!((wanted(&fleet, now), wanted(&fleet, now + WOKEN_FOR)), (1, 0));
+        assert!(fleet.wake(&app, version, now + WOKEN_FOR));
+        fleet.want(row(1));
+        fleet.want(row(0));
+        assert_eq!(wanted(&fleet, now + WOKEN_FOR), 0, "the last row counts");
     }
 }

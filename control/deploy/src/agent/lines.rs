@@ -1,14 +1,20 @@
 //! Lines of instances on their way to the store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ignite_core_model::FunctionId;
 use ignite_store_meta::{APPEND_LINES_MAX, Bounds, LINE_BYTES_MAX, Line, Meta, MetaError};
+
+use tokio::time::Instant;
 
 use crate::{LogLine, logs_stream};
 
 /// Lines of one app that wait to be written. More are dropped and counted.
 const LINES_WAITING_MAX: usize = 10_000;
+
+/// How long a line waits for others: each write is one to disk, whatever it holds.
+const WRITTEN_AFTER: Duration = Duration::from_millis(25);
 
 /// How much of an app's lines is kept, beyond the life of the instances that wrote them.
 const LOG_BOUNDS: Bounds = Bounds { lines_max: 10_000, bytes_max: 8 << 20 };
@@ -19,6 +25,8 @@ const LINE_FRAME_BYTES: usize = 512;
 pub(crate) struct Lines {
     meta: Meta,
     waiting: BTreeMap<FunctionId, Waiting>,
+    /// When what waits is written.
+    due: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -29,10 +37,16 @@ struct Waiting {
 
 impl Lines {
     pub(crate) fn new(meta: Meta) -> Self {
-        Self { meta, waiting: BTreeMap::new() }
+        Self { meta, waiting: BTreeMap::new(), due: None }
+    }
+
+    /// When what waits is to be written.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     pub(crate) fn push(&mut self, app: &FunctionId, at_ms: u64, mut line: LogLine) {
+        self.due.get_or_insert_with(|| Instant::now() + WRITTEN_AFTER);
         let waiting = match self.waiting.get_mut(app) {
             Some(waiting) => waiting,
             None => self.waiting.entry(app.clone()).or_default(),
@@ -69,6 +83,7 @@ impl Lines {
             }
             self.waiting.remove(&app);
         }
+        self.due = None;
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Life<'_> {
         Some(self.last.reason(&why))
     }
 
-    /// A host process that has its app.
+    /// A host process that has its app, and has said that the app is ready.
     async fn start(&mut self, spec: &InstanceSpec) -> Result<HostProcess, String> {
         let options = &self.shared.options;
         let artifact = match timeout(FETCH_MAX, self.shared.artifacts.fetch(spec.compiled.artifact)).await {
@@ -115,6 +115,8 @@ impl Life<'_> {
         };
         let variables = secrets::resolve(&*self.shared.secrets, spec).await?;
         let runtime = order::warm_runtime(spec);
+        // Another is started in its place when this one has its app: a start takes a processor that somebody waits for.
+        let _refill = self.shared.pool.refill_after(runtime);
         if let Some(host) = self.shared.pool.take(runtime) {
             match self.specialize(host, spec, &variables, &artifact).await {
                 Ok(host) => return Ok(host),
@@ -168,27 +170,29 @@ impl Life<'_> {
     /// Until the host has ended (`None`) or is of no use.
     async fn watch(&mut self, host: &mut HostProcess, health: &mut Health, resources: Resources) -> Option<Refusal> {
         let options = &self.shared.options;
-        let answer_max = options.probing.answer_max;
-        let mut answered = Box::pin(probe(host.admin.clone(), Duration::ZERO, answer_max));
+        // It has just said that its app is ready, which is what the first probe would ask.
+        let mut answer = Ok(());
         loop {
-            tokio::select! {
-                line = host.lines.recv() => match line {
-                    Some(line) => self.take(line).await,
-                    None => return None,
-                },
-                answer = &mut answered => {
-                    match health.take(answer, Instant::now(), &options.probing, options.start_max) {
-                        Verdict::Same => {}
-                        Verdict::Healthy => {
-                            host.hold_cpu(resources);
-                            self.say(Said::Healthy(host.address)).await;
-                        }
-                        Verdict::Unhealthy(reason) => self.say(Said::Unhealthy(reason)).await,
-                        Verdict::Hopeless(refusal) => return Some(refusal),
-                    }
-                    answered.set(probe(host.admin.clone(), health.wait(&options.probing), answer_max));
+            match health.take(answer, Instant::now(), &options.probing, options.start_max) {
+                Verdict::Same => {}
+                Verdict::Healthy => {
+                    self.say(Said::Healthy(host.address)).await;
+                    host.hold_cpu(resources);
                 }
+                Verdict::Unhealthy(reason) => self.say(Said::Unhealthy(reason)).await,
+                Verdict::Hopeless(refusal) => return Some(refusal),
             }
+            let probed = probe(host.admin.clone(), health.wait(&options.probing), options.probing.answer_max);
+            tokio::pin!(probed);
+            answer = loop {
+                tokio::select! {
+                    line = host.lines.recv() => match line {
+                        Some(line) => self.take(line).await,
+                        None => return None,
+                    },
+                    answer = &mut probed => break answer,
+                }
+            };
         }
     }
 

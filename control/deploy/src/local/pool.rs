@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use super::host::{HostProcess, NotStarted, Start};
 use super::{Confine, LocalOptions, remove};
+
+/// How long after a warm host was used another is started: the first request of the app is served meanwhile.
+const REFILL_AFTER: Duration = Duration::from_millis(10);
 
 /// Hosts that are up and have no app.
 #[derive(Clone)]
@@ -46,21 +50,22 @@ impl Pool {
         }))
     }
 
-    /// A warm host, if one is ready. Another is started in its place.
+    /// A warm host, if one is ready. See [`Pool::refill_after`].
     pub(super) fn take(&self, runtime: &'static str) -> Option<HostProcess> {
-        let taken = loop {
-            let Some(mut host) = self.warm().runtimes.entry(runtime).or_default().ready.pop() else { break None };
+        loop {
+            let mut host = self.warm().runtimes.entry(runtime).or_default().ready.pop()?;
             // One that has died meanwhile is no use.
             if host.is_alive() {
-                break Some(host);
+                // What it said before it had an app is no line of that app.
+                while host.lines.try_recv().is_ok() {}
+                return Some(host);
             }
-        };
-        self.refill(runtime);
-        taken.map(|mut host| {
-            // What it said before it had an app is no line of that app.
-            while host.lines.try_recv().is_ok() {}
-            host
-        })
+        }
+    }
+
+    /// Starts as many warm hosts as are missing, a moment after what is returned is dropped.
+    pub(super) fn refill_after(&self, runtime: &'static str) -> Refill {
+        Refill { state: Arc::downgrade(&self.0), runtime }
     }
 
     /// Starts as many warm hosts as are missing.
@@ -134,6 +139,26 @@ impl Pool {
 
     fn warm(&self) -> MutexGuard<'_, Warm> {
         self.0.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fills a pool when it is dropped, however what it was taken for has ended.
+pub(super) struct Refill {
+    state: Weak<State>,
+    runtime: &'static str,
+}
+
+impl Drop for Refill {
+    fn drop(&mut self) {
+        // Where no task can be made any more, all ends.
+        let Ok(here) = tokio::runtime::Handle::try_current() else { return };
+        let (state, runtime) = (Weak::clone(&self.state), self.runtime);
+        here.spawn(async move {
+            tokio::time::sleep(REFILL_AFTER).await;
+            if let Some(state) = state.upgrade() {
+                Pool(state).refill(runtime);
+            }
+        });
     }
 }
 

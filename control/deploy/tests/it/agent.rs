@@ -1,23 +1,25 @@
 //! What an agent does about rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ignite_control_deploy::fake::{Behaviour, FakeBackend};
-use ignite_control_deploy::{Agent, AgentOptions};
+use ignite_control_deploy::{Agent, AgentOptions, Wakes};
 use ignite_core_model::{AppSettings, Digest, InstanceDetail};
-use ignite_store_meta::Instance;
+use ignite_store_meta::{ChangeItem, Instance};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::rows::{Rows, SOON, spec};
+use crate::rows::{Rows, SOON, spec, version};
 
 struct Stage {
     rows: Rows,
     backend: FakeBackend,
     stop: CancellationToken,
     agent: Option<JoinHandle<()>>,
+    wakes: Option<Wakes>,
+    heard: Arc<Mutex<Vec<ChangeItem>>>,
     _folder: TempDir,
 }
 
@@ -26,14 +28,19 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let rows = Rows::new(folder.path()).await;
         let backend = FakeBackend::default();
-        let mut stage = Self { rows, backend, stop: CancellationToken::new(), agent: None, _folder: folder };
+        let stop = CancellationToken::new();
+        let heard = Arc::default();
+        let mut stage = Self { rows, backend, stop, agent: None, wakes: None, heard, _folder: folder };
         stage.start_agent();
         stage
     }
 
     fn start_agent(&mut self) {
         let options = AgentOptions { name: "agent".to_owned(), drain_max: SOON };
-        let agent = Agent::new(self.rows.meta.clone(), Arc::new(self.backend.clone()), options);
+        let mut agent = Agent::new(self.rows.meta.clone(), Arc::new(self.backend.clone()), options);
+        let heard = Arc::clone(&self.heard);
+        agent.heard_by(Arc::new(move |item| heard.lock().unwrap().push(item)));
+        self.wakes = Some(agent.wakes());
         self.stop = CancellationToken::new();
         self.agent = Some(tokio::spawn(agent.run(self.stop.clone())));
     }
@@ -50,6 +57,18 @@ impl Stage {
     async fn want(&self, number: u32, start: u64, instances: u32) {
         let spec = spec(Digest::of(b"artifact"), number, start, AppSettings::default());
         self.rows.want(&spec, instances).await;
+    }
+
+    /// A request waits for a version, again and again, until so many instances were ever started.
+    async fn wake(&self, number: u32, started: u64) {
+        let wakes = self.wakes.as_ref().unwrap();
+        let woken = tokio::time::timeout(SOON, async {
+            while self.backend.started() < started {
+                wakes.wake(&self.rows.app, version(number));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        woken.await.expect("an instance is started");
     }
 
     async fn want_no_more(&self, number: u32) {
@@ -98,6 +117,50 @@ async fn rows_become_instances_and_back() {
     stage.want(2, 2, 0).await;
     stage.shows(&[]).await;
     assert!(stage.backend.running().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_is_known_before_its_row_is() {
+    let stage = Stage::new().await;
+    stage.want(1, 1, 0).await;
+    stage.wake(1, 1).await;
+    let woken = stage.shows(&[(1, "healthy")]).await;
+    // The row that was under way: it wants what is there.
+    stage.want(1, 1, 1).await;
+    stage.want(2, 2, 1).await;
+    let shown = stage.shows(&[(1, "healthy"), (2, "healthy")]).await;
+    assert!(shown.iter().any(|one| one.id == woken[0].id), "it was started anew");
+    assert_eq!(stage.backend.started(), 2);
+    // A row that takes it back counts, and nobody wakes what no row knows.
+    stage.want(1, 1, 0).await;
+    stage.want_no_more(2).await;
+    stage.shows(&[]).await;
+    stage.wakes.as_ref().unwrap().wake(&stage.rows.app, version(2));
+    stage.wake(1, 3).await;
+    stage.shows(&[(1, "healthy")]).await;
+    assert_eq!(stage.backend.started(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_instances_is_heard_in_the_agents_process() {
+    let stage = Stage::new().await;
+    stage.want(1, 1, 1).await;
+    let healthy = stage.shows(&[(1, "healthy")]).await;
+    stage.want(1, 1, 0).await;
+    stage.shows(&[]).await;
+    let heard = stage.heard.lock().unwrap().clone();
+    let words: Vec<&str> = heard
+        .iter()
+        .map(|item| match item {
+            ChangeItem::InstanceSet(instance) if instance.id == healthy[0].id => instance.state.as_str(),
+            ChangeItem::InstanceRemoved(id) if *id == healthy[0].id => "gone",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(words, ["healthy", "draining", "gone"]);
+    let ChangeItem::InstanceSet(first) = &heard[0] else { panic!("{heard:?}") };
+    assert_eq!((first.generation, &first.address), (healthy[0].generation, &healthy[0].address));
+    assert!(first.updated_ms <= healthy[0].updated_ms);
 }
 
 #[tokio::test(flavor = "multi_thread")]
