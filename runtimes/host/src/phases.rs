@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 /// A gauge of an executor that tells how much of the load was its engine's start, in seconds.
-const ENGINE_GAUGE: &str = "ignite_wasm_engine_seconds";
+const ENGINE_GAUGE: &str = "wasm_engine_seconds";
 
 /// The start of a host, part by part.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ async fn served(setup: Setup, path: &str) -> (bool, Vec<String>) {
     let app = setup.start().await;
     assert_eq!(app.text(path, "fine").await, "fine");
     let warnings = app.logs.all().into_iter().filter(|line| line.0 == LogSource::Host && line.1 == "warn");
-    (app.gauge("ignite_wasm_compiled_count") > 0.0, warnings.map(|line| line.3).collect())
+    (app.gauge("wasm_compiled_count") > 0.0, warnings.map(|line| line.3).collect())
 }
 
 #[tokio::test]

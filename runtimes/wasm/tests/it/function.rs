@@ -169,6 +169,6 @@ async fn many_at_once_all_answer() {
     while let Some(done) = calls.join_next().await {
         done.unwrap();
     }
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
-    assert!((app.gauge("ignite_wasm_memory_bytes")).abs() < f64::EPSILON);
+    app.until_gauge("wasm_executions", 0.0).await;
+    assert!((app.gauge("wasm_memory_bytes")).abs() < f64::EPSILON);
 }

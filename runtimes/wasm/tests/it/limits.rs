@@ -21,7 +21,7 @@ async fn a_guest_that_spins_is_stopped_at_its_deadline() {
         assert_eq!(app.executor.invoke(request).await.unwrap_err(), InvokeError::TimedOut);
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         until(|| is_free(&held)).await;
-        app.until_gauge("ignite_wasm_executions", 0.0).await;
+        app.until_gauge("wasm_executions", 0.0).await;
     }
 }
 
@@ -46,8 +46,8 @@ async fn dropping_the_call_stops_the_guest_and_then_frees_its_slot() {
         assert!(timeout(Duration::from_millis(50), app.executor.invoke(request)).await.is_err());
         until(|| is_free(&held)).await;
         // The slot is free only when the instance is gone.
-        assert!(app.gauge("ignite_wasm_pool_instances").abs() < f64::EPSILON);
-        assert!(app.gauge("ignite_wasm_memory_bytes").abs() < f64::EPSILON);
+        assert!(app.gauge("wasm_pool_instances").abs() < f64::EPSILON);
+        assert!(app.gauge("wasm_memory_bytes").abs() < f64::EPSILON);
     }
 }
 
@@ -64,14 +64,14 @@ async fn memory_is_bounded_for_all_instances_together() {
     let pages = |mib: u32| (mib * 16).to_le_bytes().to_vec();
     let executor = app.executor.clone();
     let first = tokio::spawn(async move { executor.invoke(invocation("/hold", pages(40))).await.map(drop) });
-    until(|| app.gauge("ignite_wasm_memory_bytes") > 40.0 * 1024.0 * 1024.0).await;
+    until(|| app.gauge("wasm_memory_bytes") > 40.0 * 1024.0 * 1024.0).await;
     // 40 of 64 MiB are gone, so another 40 are too many; 10 are not.
     assert!(matches!(app.call("/hold", pages(40)).await, Err(InvokeError::Handler { .. })));
     assert_eq!(app.call("/size", (10_u32 << 20).to_le_bytes().to_vec()).await.unwrap().status, 200);
     assert_eq!(app.call("/grow", "").await.unwrap_err(), InvokeError::MemoryLimit { memory_mb: 64 });
     first.abort();
     let _ = first.await;
-    app.until_gauge("ignite_wasm_memory_bytes", 0.0).await;
+    app.until_gauge("wasm_memory_bytes", 0.0).await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn the_pool_is_never_exhausted() {
     }
     let watch = async {
         loop {
-            assert!(app.gauge("ignite_wasm_pool_instances") <= 4.0);
+            assert!(app.gauge("wasm_pool_instances") <= 4.0);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -141,7 +141,7 @@ async fn draining_lets_work_finish_and_takes_no_more() {
     let executor = app.executor.clone();
     let wait = 100_000_000_u64.to_le_bytes().to_vec();
     let work = tokio::spawn(async move { executor.invoke(invocation("/wait", wait)).await.map(|reply| reply.status) });
-    app.until_gauge("ignite_wasm_executions", 1.0).await;
+    app.until_gauge("wasm_executions", 1.0).await;
     app.executor.drain(Instant::now() + PATIENCE).await;
     assert_eq!(work.await.unwrap().unwrap(), 200);
     assert_eq!(app.executor.health(), Health::Draining);
@@ -158,7 +158,7 @@ async fn draining_ends_work_that_does_not_finish() {
     request.slot = right;
     let executor = app.executor.clone();
     let work = tokio::spawn(async move { executor.invoke(request).await.map(drop) });
-    app.until_gauge("ignite_wasm_executions", 1.0).await;
+    app.until_gauge("wasm_executions", 1.0).await;
     app.executor.drain(Instant::now() + Duration::from_millis(50)).await;
     assert!(is_free(&held));
     assert!(matches!(work.await.unwrap(), Err(InvokeError::Unavailable(_))));

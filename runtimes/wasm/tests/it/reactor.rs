@@ -19,7 +19,7 @@ async fn timers_fire_and_others_are_answered_while_guests_spin() {
         request.deadline = Instant::now() + Duration::from_secs(3600);
         spinning.spawn(async move { executor.invoke(request).await.map(drop) });
     }
-    app.until_gauge("ignite_wasm_executions", 8.0).await;
+    app.until_gauge("wasm_executions", 8.0).await;
 
     let mut waits = Vec::new();
     let timers = async {
@@ -40,7 +40,7 @@ async fn timers_fire_and_others_are_answered_while_guests_spin() {
     }
     let began = Instant::now();
     spinning.shutdown().await;
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    app.until_gauge("wasm_executions", 0.0).await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
@@ -52,7 +52,7 @@ async fn work_that_was_moved_answers_as_well() {
     for _ in 0..2 {
         assert_eq!(app.call("/busy", rounds.clone()).await.unwrap().status, 200);
     }
-    assert!(app.gauge("ignite_wasm_moved_executions") >= 1.0);
+    assert!(app.gauge("wasm_moved_executions") >= 1.0);
     // Timers of guests that start over there work too, and panics are told.
     assert_eq!(app.call("/wait", 1_000_000_u64.to_le_bytes().to_vec()).await.unwrap().status, 200);
     assert!(app.call("/trap", "").await.is_err());

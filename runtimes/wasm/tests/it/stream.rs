@@ -24,7 +24,7 @@ async fn head_and_parts_arrive_and_end() {
     assert_eq!(stream.next().await.unwrap().unwrap(), "part");
     assert_eq!(stream.next().await.unwrap().unwrap(), "and the rest");
     assert!(timeout(PATIENCE, stream.next()).await.unwrap().is_none());
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    app.until_gauge("wasm_executions", 0.0).await;
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn is_held_back(app: &App) {
     timeout(PATIENCE, at_rest).await.unwrap();
     drop(stream);
     until(|| is_free(&held)).await;
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    app.until_gauge("wasm_executions", 0.0).await;
 }
 
 /// Processor time of this process.
@@ -127,7 +127,7 @@ async fn a_body_without_an_end_is_broken() {
     }
     let logged = app.logs.of(LogSource::Host);
     assert!(logged.iter().any(|line| line.contains("after its answer had begun: panic")), "{logged:?}");
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    app.until_gauge("wasm_executions", 0.0).await;
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn bodies_flow_both_ways_at_once() {
     }
     sender.finish();
     assert!(timeout(PATIENCE, answer.next()).await.unwrap().is_none());
-    app.until_gauge("ignite_wasm_executions", 0.0).await;
+    app.until_gauge("wasm_executions", 0.0).await;
 }
 
 #[tokio::test]
