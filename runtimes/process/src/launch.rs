@@ -13,7 +13,7 @@ use ignite_core_abi::{ENV_WORKER_FD, ENV_WORKER_SOCKET};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, nice, set_parent_process_death_signal};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -32,6 +32,10 @@ const ENV_WARM_FD: &str = "IGNITE_WARM_FD";
 
 /// Tells the Python worker which module holds the handler.
 const ENV_PYTHON_ENTRYPOINT: &str = "IGNITE_ENTRYPOINT";
+
+/// How much nicer than its host a worker is (`nice(2)`): a third of its weight. Handlers that compute then keep neither clocks
+/// nor probes nor other executions waiting, and get all that the host leaves. The worker of Python has the same number.
+const NICE: i32 = 5;
 
 /// Passed on from the host's own environment where it is set; a function needs them to find programs and the time.
 const INHERITED: [&str; 3] = ["PATH", "TZ", "TMPDIR"];
@@ -178,7 +182,7 @@ fn launch(
     };
     command.fd_mappings(further).map_err(|collision| io::Error::other(collision.to_string()))?;
     if !matches!(runtime, ProcessRuntime::Python { .. }) {
-        end_with_host(&mut command);
+        before_exec(&mut command);
     }
     let process = spawn(&mut command)?;
     // The handle of the standard library is let go: `Child` reaps the process by its id.
@@ -186,14 +190,19 @@ fn launch(
     Ok(Started { child, connection, output })
 }
 
-/// Has the system kill the worker when the host is gone, even one whose handler never looks at its socket. A Python zygote
-/// looks always, and must live on for a moment to end its children.
+/// Has the system kill the worker when the host is gone, even one whose handler never looks at its socket, and gives it less
+/// of a busy core than the host has. A Python zygote looks always, must live on for a moment to end its children, and lets
+/// them see to the other thing themselves.
 #[expect(unsafe_code, reason = "the standard library has no other way to make a call between fork and exec")]
-fn end_with_host(command: &mut Command) {
-    // SAFETY: the closure runs in the forked child before it executes the program. It makes one system call, `prctl`, which
-    // is async-signal-safe, and neither allocates nor takes a lock.
+fn before_exec(command: &mut Command) {
+    // SAFETY: the closure runs in the forked child before it executes the program. It makes a few system calls, `prctl`,
+    // `getpriority` and `setpriority`, which are async-signal-safe, and neither allocates nor takes a lock.
     unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(|| {
+            // It runs as well where that is refused.
+            let _ = nice(NICE);
+            Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+        });
     }
 }
 

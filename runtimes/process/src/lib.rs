@@ -29,6 +29,7 @@ mod python_worker;
 mod reader;
 mod reply;
 mod shared;
+mod socket;
 mod starter;
 mod stream;
 mod supervisor;

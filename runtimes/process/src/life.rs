@@ -16,6 +16,7 @@ use crate::link::{Flush, Link};
 use crate::process::{KillReason, Obituary, Process};
 use crate::reader::{FrameReader, Incoming, ReadEnd};
 use crate::shared::{Event, Shared};
+use crate::socket::Socket;
 use crate::starter;
 use crate::supervisor::OnItsWay;
 use crate::worker::{Worker, describe, level};
@@ -203,7 +204,7 @@ async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameRe
     // Where the socket is closed already, reading says so.
     let _ = link.send(Flush::Together, |out| hello.encode(out));
     let _ = link.flush().await;
-    loop {
+    let promise = loop {
         let (header, payload) = match reader.next().await {
             Ok(Incoming::Frame(header, payload)) => (header, payload),
             Ok(Incoming::TooLarge { .. }) => return Err(NotReady::Fault("a RESULT before READY".into())),
@@ -221,7 +222,7 @@ async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameRe
                     )));
                 }
                 let (capacity, ahead) = (ready.max_concurrency.min(CAPACITY_MAX), Ready::takes_ahead(&payload));
-                return Ok((reader, link, Promise { capacity, zygote: ready.zygote, ahead }));
+                break Promise { capacity, zygote: ready.zygote, ahead };
             }
             FrameKind::InitError => {
                 let failure = Failure::decode(&payload).map_err(fault)?;
@@ -240,7 +241,8 @@ async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameRe
             }
             kind => return Err(NotReady::Fault(format!("{kind:?} before READY"))),
         }
-    }
+    };
+    Ok((reader, link, promise))
 }
 
 async fn serve_zygote(

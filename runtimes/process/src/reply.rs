@@ -6,6 +6,8 @@ use ignite_core_abi::payload::{Failure, Reply as ReplyPayload};
 use ignite_core_abi::{DecodeError, Headers};
 use ignite_runtimes_executor::InvokeError;
 
+use crate::reader::Payload;
+
 /// An answer's status and headers, and (the first part of) its body.
 pub(crate) struct Head {
     pub(crate) status: StatusCode,

@@ -14,7 +14,7 @@ use crate::dispatch::Word;
 use crate::link::{Flush, Link};
 use crate::pool;
 use crate::process::{KillReason, Obituary, Process};
-use crate::reader::Incoming;
+use crate::reader::{Incoming, Payload};
 use crate::reply::{self, NoReply};
 use crate::shared::{Event, Shared};
 use crate::stream::{self, Stream};

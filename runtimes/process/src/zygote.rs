@@ -1,7 +1,7 @@
 //! A worker that has loaded the handler and forks others.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use ignite_core_abi::payload::{Log, decode_number, encode_empty};
 use ignite_core_abi::{FrameKind, HEADER_BYTES};
 use ignite_runtimes_executor::{LogLine, LogSource};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 use tokio::sync::oneshot;
 
 use crate::ahead::Tokens;
@@ -21,6 +19,7 @@ use crate::link::{Flush, Link};
 use crate::process::Process;
 use crate::reader::Incoming;
 use crate::shared::Shared;
+use crate::socket::Socket;
 use crate::worker::{Fault, level};
 
 /// A ready zygote.

@@ -375,6 +375,14 @@ async fn a_zygote_has_a_worker_ready_before_it_is_needed() {
 }
 
 #[tokio::test]
+async fn a_worker_is_nicer_than_its_host() {
+    let fake = Fake::start(&[]).await;
+    let (own, worker) = (support::nice(rustix::process::getpid()), support::nice(fake.pid().await));
+    // 19 is the end of the scale.
+    assert_eq!(worker, (own + 5).min(19));
+}
+
+#[tokio::test]
 async fn workers_outlive_their_zygote_and_it_is_replaced() {
     let extra = [("FAKE", "zygote"), ("FAKE_CONCURRENCY", "1")];
     let fake = Fake::limited(|limits| limits.max_concurrency = 2, &extra).await;

@@ -123,6 +123,9 @@ def handler(payload, ctx):
     if command == "sleep":
         time.sleep(0.15)
         return str(os.getpid())
+    if command == "priority":
+        both = os.getppid(), 0
+        return " ".join(f"{os.getpriority(os.PRIO_PROCESS, of)}/{os.sched_getscheduler(of)}" for of in both)
     if command == "spin":
         while True:
             pass
@@ -148,6 +151,9 @@ async fn python_workers_are_forked_on_demand_and_one_costs_only_itself() {
     let pids = join_all((0..4).map(|_| app.call("sleep"))).await;
     let pids: std::collections::BTreeSet<String> = pids.into_iter().map(Result::unwrap).collect();
     assert_eq!(pids.len(), 4, "one execution a process");
+    // Whoever waits for a start or a fork waits for the one that forks; those that run handlers yield (3: SCHED_BATCH).
+    let own = support::nice(rustix::process::getpid());
+    assert_eq!(app.call("priority").await.unwrap(), format!("{own}/0 {}/3", (own + 5).min(19)));
 
     // One spins for ever, one ends its process, the others never notice.
     let mut spin = invocation("/", "", Bytes::from_static(b"spin"));

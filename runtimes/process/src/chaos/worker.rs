@@ -23,6 +23,7 @@ use crate::launch::{self, Streams};
 use crate::life;
 use crate::process::Process;
 use crate::shared::Shared;
+use crate::socket::Socket;
 use crate::supervisor::Counter;
 
 /// Longest pause of a worker, in microseconds.

@@ -172,6 +172,12 @@ pub(crate) fn parent(pid: Pid) -> Pid {
     Pid::from_raw(line.trim().parse().unwrap()).unwrap()
 }
 
+pub(crate) fn nice(pid: Pid) -> i32 {
+    let stat = fs::read_to_string(proc(pid, "stat")).unwrap();
+    // The name of the program, in brackets, may hold anything; 17th behind it.
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let words = fs::read_to_string(proc(pid, &format!("task/{}/children", pid.as_raw_nonzero()))).unwrap();
     words.split_whitespace().map(|word| Pid::from_raw(word.parse().unwrap()).unwrap()).collect()
