@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ignite_tests::dice::Dice;
 use ignite_tests::platform::{Platform, STEP_MAX, Start};
 use serde_json::{Value, json};
 
@@ -19,20 +20,7 @@ const SECS: u64 = 12;
 /// Apps that are worked on in turn.
 const APPS: [&str; 2] = ["first", "second"];
 /// Longest time between an acknowledged publish and the kill, in milliseconds: long enough for a publish to have ended.
-const KILL_MS_MAX: u64 = 900;
-
-/// Numbers that look random, from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
+const KILL_MS_MAX: usize = 900;
 
 /// What was acknowledged of an app.
 #[derive(Default)]
@@ -107,7 +95,7 @@ fn what_was_acknowledged_outlives_any_kill() {
     {
         println!("IGNITE_KILLS_SEED={seed} IGNITE_KILLS_SECS={}", time.as_secs());
     }
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let (data, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut start = Start::new(data.path());
     let mut platform = start.start().unwrap();
@@ -120,13 +108,13 @@ fn what_was_acknowledged_outlives_any_kill() {
     let (begun, mut number, mut kills) = (Instant::now(), 0, 0);
     while begun.elapsed() < time {
         number += 1;
-        let app = APPS[dice.roll(APPS.len() as u64) as usize];
+        let app = APPS[dice.roll(APPS.len())];
         let body = format!("print('loaded {number}')\ndef handler(payload, ctx):\n    return 'answer {number}'\n");
         handler(source.path(), &body);
         platform.save(app, source.path()).unwrap();
         let saved = platform.call("GetDraftInfo", &json!({ "appId": app })).unwrap()["draft"]["codeHash"].clone();
         let rollout = platform.call("PublishDraft", &json!({ "appId": app })).unwrap()["rollout"].clone();
-        thread::sleep(Duration::from_millis(dice.roll(KILL_MS_MAX)));
+        thread::sleep(Duration::from_millis(dice.roll(KILL_MS_MAX) as u64));
         if dice.roll(3) < 2 {
             kills += 1;
             drop(platform);
@@ -136,7 +124,7 @@ fn what_was_acknowledged_outlives_any_kill() {
             let hosts: Vec<u32> = processes(data.path()).into_iter().filter(|pid| *pid != own).collect();
             if !hosts.is_empty() {
                 kills += 1;
-                let host = hosts[dice.roll(hosts.len() as u64) as usize];
+                let host = hosts[dice.roll(hosts.len())];
                 // It may have ended by itself meanwhile.
                 let _ = Command::new("kill").args(["-KILL", &host.to_string()]).status();
             }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ignite_tests::client::{Answer, Client};
+use ignite_tests::dice::Dice;
 use ignite_tests::host::Host;
 use ignite_tests::product::{compile, repository};
 use ignite_tests::steady::{CONNECTIONS, Plan, Steady};
@@ -25,19 +26,6 @@ const LIMIT: Duration = Duration::from_millis(1500);
 const LATE: Duration = Duration::from_millis(500);
 /// Executions at once.
 const SLOTS: &str = "12";
-
-/// Numbers that look random, from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) as usize % sides
-    }
-}
 
 /// Something that is done to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +80,7 @@ fn soak(artifact: &Path, soak: &Soak) {
     {
         println!("IGNITE_SOAK_SEED={seed} IGNITE_SOAK_SECS={}", time.as_secs());
     }
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let host = Host::serve(artifact, &[("IGNITE_MAX_CONCURRENCY", SLOTS), ("IGNITE_MEMORY_MB", "384")]).unwrap();
     let mut plan = Plan::new(host.address());
     plan.headers = format!("x-ignite-timeout-ms: {}\r\n", LIMIT.as_millis());
