@@ -1,10 +1,12 @@
 //! The second listener: metrics and readiness for operators, never on the public port.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
@@ -43,15 +45,7 @@ pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<
         AdminListen::Tcp(address) => {
             let listener = TcpListener::bind(address).await?;
             let at = listener.local_addr()?.to_string();
-            let shared = Arc::clone(shared);
-            let task = tokio::spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => connection(stream, &shared),
-                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                    }
-                }
-            });
+            let task = accept(shared, move |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream));
             Ok(Some((task, at)))
         }
         AdminListen::Unix(path) => {
@@ -60,18 +54,29 @@ pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<
             let listener = UnixListener::bind(&path)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
             let at = format!("unix:{}", path.display());
-            let shared = Arc::clone(shared);
-            let task = tokio::spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => connection(stream, &shared),
-                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                    }
-                }
-            });
+            let task = accept(shared, move |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream));
             Ok(Some((task, at)))
         }
     }
+}
+
+/// Takes connections of either kind of listener until the task is ended.
+fn accept<S>(
+    shared: &Arc<Shared>,
+    mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>> + Send + 'static,
+) -> JoinHandle<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        loop {
+            match poll_fn(&mut next).await {
+                Ok(stream) => connection(stream, &shared),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    })
 }
 
 fn connection<S>(stream: S, shared: &Arc<Shared>)
