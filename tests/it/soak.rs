@@ -142,6 +142,11 @@ fn soak(artifact: &Path, soak: &Soak) {
     }
     host.wait_metric("ignite_host_slots_busy", 0.0, SOON).unwrap();
     host.wait_metric("ignite_host_queue_length", 0.0, SOON).unwrap();
+    #[expect(clippy::print_stdout, reason = "the counts, for whoever asks with --nocapture")]
+    {
+        let (faults, requests) = (done.len(), account.requests.len());
+        println!("{}: {faults} faults, {requests} requests, each answered once: {}", soak.name, account.summary());
+    }
 }
 
 /// Answers that were received: of class 2xx, and of 5xx. Callers that vanish are answered 4xx, or not at all.
