@@ -34,6 +34,7 @@ pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<
         if let Some(admin) = platform.gateway_admin() {
             ui.say(&format!("metrics  http://{admin}/metrics"));
         }
+        ui.say(&format!("         http://{}/metrics (executions)", platform.control_admin()));
         ui.say(&format!("data     {}", data.folder().display()));
         if let Some(token) = &platform.first_token {
             ui.say(&format!("token    {} (organisation {}; it is shown once)", token.secret, token.organization));

@@ -21,7 +21,7 @@ use ignite_control_pipeline::Bounds;
 use ignite_control_pipeline::scale::Load;
 use ignite_control_server::api::{self, ApiServer, PublicUrl, new_secret};
 use ignite_control_server::executions::{ExecutionLimits, Executions, GatewayClient, GatewayClientOptions};
-use ignite_control_server::{Apps, Scaler, SystemClock, rounds};
+use ignite_control_server::{AdminServer, Apps, Scaler, SystemClock, rounds};
 use ignite_core_model::{FunctionId, Secret, VersionNumber};
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits};
 use ignite_store_meta::{Location, Meta, MetaOptions};
@@ -61,6 +61,8 @@ pub(crate) struct Platform {
     /// What carries out accepted executions, and is ended before the gateway they go through.
     calls: (CancellationToken, JoinHandle<()>),
     api: ApiServer,
+    /// Serves metrics of executions, to the end.
+    admin: AdminServer,
     gateway: Gateway,
     worker: Worker,
     meta: Meta,
@@ -100,7 +102,7 @@ impl Platform {
         let data = options.data.folder();
         let key = keys::load_or_make(&data.join("key"))?;
         let issuers = issuers::load(&data.join("identity.toml"))?;
-        let sealing = keys::sealing(&data.join("sealing-key"))?;
+        let sealing = keys::sealing(&settings.env, &data.join("sealing-key"))?;
         let meta = Meta::open(&MetaOptions::new(Location::Sqlite(options.data.records())))
             .await
             .map_err(|error| failed("open the records", &error))?;
@@ -170,6 +172,9 @@ impl Platform {
         });
         let limits = ExecutionLimits { drain_max: DRAIN_MAX, ..ExecutionLimits::default() };
         let executions = Executions::new(apps.clone(), objects.clone(), caller, limits);
+        let admin = AdminServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), executions.clone())
+            .await
+            .map_err(|error| failed("serve metrics", &error))?;
         let stop_calls = CancellationToken::new();
         let calls = tokio::spawn(executions.clone().run("control-local".to_owned(), stop_calls.clone()));
         let url = PublicUrl {
@@ -188,7 +193,19 @@ impl Platform {
         let api = ApiServer::start(listener, address, parts);
         // Last, so that no token is made by a start that fails and shows it to nobody.
         let first_token = keys::first_token(&meta).await?;
-        Ok(Self { calls: (stop_calls, calls), api, gateway, worker, meta, stop, tasks, _lock: lock, url, first_token })
+        Ok(Self {
+            calls: (stop_calls, calls),
+            api,
+            admin,
+            gateway,
+            worker,
+            meta,
+            stop,
+            tasks,
+            _lock: lock,
+            url,
+            first_token,
+        })
     }
 
     /// Where the API is served.
@@ -199,6 +216,11 @@ impl Platform {
     /// Where metrics and probes of the gateway are served.
     pub(crate) fn gateway_admin(&self) -> Option<SocketAddr> {
         self.gateway.admin_address()
+    }
+
+    /// Where metrics of the control plane are served.
+    pub(crate) fn control_admin(&self) -> SocketAddr {
+        self.admin.address()
     }
 
     /// Lets all that is in flight finish, for a bounded time: callers first, then what serves them.
