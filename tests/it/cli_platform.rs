@@ -65,34 +65,6 @@ fn start(data: &Path) -> Platform {
     Platform::start(data).unwrap()
 }
 
-/// The steps of the recipe, one by one, with endpoint and token of this platform. Its source is compiled here: images come later,
-/// and the step that asks for one says so.
-#[test]
-fn the_recipe_runs_step_by_step() {
-    let data = tempfile::tempdir().unwrap();
-    let platform = start(data.path());
-    let person = Person::new();
-    person.configure(&platform, &platform.token);
-    let app = format!("{ORGANIZATION}:greeter");
-    person.project("app", "import json\ndef handler(payload, ctx):\n    return {'greeting': 'Hello, %s!' % json.loads(payload)['name']}\n");
-
-    person.done(&["app", "create", "greeter", "--description", "greets"]);
-    assert_eq!(person.ignite(&["app", "create", "greeter"]).code, 6);
-    let image = person.ignite(&["draft", "save", &app, "--code", "./app", "--dockerfile-path", "Dockerfile"]);
-    assert!(image.stderr.contains("image"), "{}", image.stderr);
-    let none = person.ignite(&["draft", "save", &app, "--dockerfile-path", "Dockerfile"]);
-    assert_eq!((none.code, none.stderr.contains("--dockerfile-path requires a context")), (2, true));
-    person.done(&["draft", "save", &app, "--code", "./app"]);
-    person.done(&["draft", "compile-logs", &app]);
-    person.done(&["draft", "publish", &app]);
-    let got = person.json(&["app", "get", &app]);
-    assert_eq!(got["active_version"], 1);
-    assert_eq!(got["public_urls"][0], got["url"]);
-    let answer: Value = serde_json::from_str(&person.done(&["invoke", &app, "-p", r#"{"name": "ada"}"#])).unwrap();
-    assert_eq!(answer["greeting"], "Hello, ada!");
-    platform.stop().unwrap();
-}
-
 #[test]
 fn a_folder_is_deployed_changed_broken_and_rolled_back() {
     let data = tempfile::tempdir().unwrap();

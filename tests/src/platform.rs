@@ -1,6 +1,6 @@
 //! A whole platform, `ignite serve`, and what its users do to it over the API and by hostname.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -47,6 +47,8 @@ pub struct Start {
     pub arguments: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// Where all that it says is kept, too.
+    pub log: Option<PathBuf>,
 }
 
 impl Start {
@@ -59,6 +61,7 @@ impl Start {
             token: None,
             arguments: Vec::new(),
             env: vec![("IGNITE_CONFIG_DIR".to_owned(), config)],
+            log: None,
         }
     }
 
@@ -73,7 +76,15 @@ impl Start {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().context("stderr is a pipe")?);
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        let mut log = self.log.as_ref().map(std::fs::File::create).transpose()?;
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if let Some(log) = &mut log {
+                    let _ = writeln!(log, "{line}");
+                }
+                let _ = sender.send(line);
+            }
+        });
         // Ended with it, should it not say what it must.
         let mut platform = Platform { child, api: String::new(), gateway: String::new(), token: String::new() };
         let mut said = Said { lines, others: Vec::new() };
