@@ -7,6 +7,7 @@ mod builder;
 mod caches;
 mod dependencies;
 mod hostile;
+mod macros;
 mod mistakes;
 mod sources;
 mod support;
