@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A request makes and frees dozens of small values, often on different threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let config = match ignite_runtimes_host::args::parse(std::env::args_os(), std::env::vars_os().collect()) {
         Ok(config) => config,
