@@ -116,7 +116,9 @@ fn each_clock_has_its_limit_its_count_and_its_error() {
     let mut holder = clocks.send("sleeps_in_c", "");
     clocks.host.wait_metric("ignite_host_slots_busy", 1.0, SOON).unwrap();
     let words = clocks.send("answers", "").answer().unwrap().error(503, "queue_timeout").unwrap();
-    assert!(words.contains("200 ms") || words.contains("201 ms"), "{words}");
+    // It says how long it was, which on a busy machine is some milliseconds more.
+    let waited = words.split_once("within ").and_then(|(_, rest)| rest.split_once(" ms")?.0.parse().ok());
+    assert!(waited.is_some_and(|waited: u64| (200..400).contains(&waited)), "{words}");
     // Response start: shorter than the total.
     let words = holder.answer().unwrap().error(504, "response_start_timeout").unwrap();
     assert_eq!(words, "the answer did not begin within 600 ms");

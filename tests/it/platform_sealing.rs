@@ -105,9 +105,12 @@ fn the_key_of_the_environment_seals_and_is_seen_by_nobody() {
     handler(source.path(), SPY);
     let ended = platform.publish("spy", source.path()).unwrap();
     assert_eq!(ended["status"], "COMPILE_STATUS_SUCCEEDED", "{ended}");
-    // A compiler, too, that runs for long enough to be seen.
+    // A compiler, too, that runs for long enough to be seen; so of a source that no cache has.
+    let main = fs::read_to_string(repository().join("examples/hello-go/main.go")).unwrap();
+    let go = tempfile::tempdir().unwrap();
+    fs::write(go.path().join("main.go"), format!("{main}\n// {}\n", go.path().display())).unwrap();
     platform.call("CreateApp", &json!({ "name": "go" })).unwrap();
-    let ended = platform.publish("go", &repository().join("examples/hello-go")).unwrap();
+    let ended = platform.publish("go", go.path()).unwrap();
     assert_eq!(ended["status"], "COMPILE_STATUS_SUCCEEDED", "{ended}");
     let spied = platform.ask("spy", &KEY.as_bytes()[..32]).unwrap().json();
     // Its own process has no secret but the one it was given.

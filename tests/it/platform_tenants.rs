@@ -43,7 +43,8 @@ fn by_app(estate: &Estate, stranger: &Stranger, methods: &[Method], tried: &mut 
             let pair = Pair::of(&app);
             let answer =
                 alike(&estate.platform, &stranger.token, method, &pair, |id| request(method, id, &estate.known));
-            let expected = if method.name == "DeleteApp" { "" } else { "not_found" };
+            // What one does not have oneself is deleted already.
+            let expected = if method.name == "DeleteApp" && app == "vault" { "" } else { "not_found" };
             assert_eq!(code(method, &answer), expected, "{} {app}: {}", method.name, answer.text());
         }
         tried.insert(format!("{}.app_id", method.name));

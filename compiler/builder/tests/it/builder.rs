@@ -75,7 +75,8 @@ fn a_damaged_artifact_in_the_cache_is_made_anew() {
     let first = compiled(&builder, &request);
     let entry = fs::read_dir(cache.path().join("compile/artifacts")).unwrap().next().unwrap().unwrap().path();
     // A bit that flipped, and what a loss of power may leave of a file: its name, or a part.
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("artifact", |bytes| *bytes.last_mut().unwrap() ^= 1),
         ("artifact", |bytes| bytes.fill(0)),
         ("compiled.json", Vec::clear),

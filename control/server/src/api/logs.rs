@@ -1,5 +1,6 @@
 //! Lines of compiles and instances, and events of apps.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,7 +192,7 @@ pub(crate) async fn stream_logs(
     };
     let instance = request.instance_id;
     let mut expected = from;
-    Ok(Box::pin(follow(platform, app.id, stream, from).map(move |lines| {
+    let messages = follow(platform, app.id, stream, from).map(move |lines| {
         let lines = lines?;
         let first = lines.first().map_or(expected, |first| first.sequence);
         // Lines that were trimmed before they were read.
@@ -203,7 +204,12 @@ pub(crate) async fn stream_logs(
             dropped,
             ..Default::default()
         })
-    })))
+    });
+    // Whoever asks for one instance hears nothing of what the others say.
+    let says = |message: &Answer<v1::StreamAppLogsResponse>| {
+        ready(message.as_ref().map_or(true, |said| !said.lines.is_empty() || said.dropped > 0))
+    };
+    Ok(Box::pin(messages.filter(says)))
 }
 
 pub(crate) async fn stream_events(
