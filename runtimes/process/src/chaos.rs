@@ -180,6 +180,7 @@ fn shared(capacity_of_all: u32) -> (Arc<Shared>, mpsc::UnboundedReceiver<crate::
         processes: Mutex::default(),
         workers: Mutex::default(),
         draining: AtomicBool::new(false),
+        leaving: AtomicBool::new(false),
         idle: Notify::new(),
         served: AtomicBool::new(false),
         stats: Stats::default(),

@@ -26,13 +26,10 @@ use crate::process::KillReason;
 use crate::shared::{END_LABELS, Event, Shared, Stats};
 use crate::supervisor::supervise;
 use crate::warm::WarmWorker;
-use crate::worker::InFlight;
+use crate::worker::{InFlight, LEAVE_MAX};
 
 /// Times an invocation is offered to another worker because the one chosen had just ended. It was never delivered.
 const OFFERS_MAX: u32 = 4;
-
-/// How long workers may take to go once they have nothing to do.
-const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// Between two looks at whether everything has ended.
 const IDLE_LOOK: Duration = Duration::from_millis(20);
@@ -113,6 +110,7 @@ impl ProcessExecutor {
             processes: Mutex::default(),
             workers: Mutex::default(),
             draining: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             idle: Notify::new(),
             served: AtomicBool::new(false),
             stats: Stats::default(),
@@ -197,6 +195,7 @@ impl ProcessExecutor {
         let mut stopped = self.stopped.clone();
         if first {
             self.finish_executions(deadline).await;
+            self.shared.leaving.store(true, Ordering::Release);
             let workers = self.shared.all_workers();
             self.shared.pool().clear();
             let _ = self.shared.events.send(Event::Stop);

@@ -22,7 +22,7 @@ use crate::pool::Pool;
 use crate::process::{KillReason, Obituary, Process};
 use crate::supervisor::OnItsWay;
 use crate::warm::WarmWorker;
-use crate::worker::Worker;
+use crate::worker::{LEAVE_MAX, Worker};
 use crate::zygote::Zygote;
 
 /// How long what an ended worker left behind may take to go once it was killed.
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     /// Workers that are alive, those included that get no more executions.
     pub(crate) workers: Mutex<Vec<Arc<Worker>>>,
     pub(crate) draining: AtomicBool,
+    /// All executions are finished and the workers are told to go: one that becomes ready now is not needed.
+    pub(crate) leaving: AtomicBool,
     /// Rung when an execution ends while draining.
     pub(crate) idle: Notify,
     /// An execution was answered since the supervisor last looked.
@@ -113,9 +115,13 @@ impl Shared {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds a worker that is ready, to serve or to be kept for later.
+    /// Adds a worker that is ready, to serve or to be kept for later; or lets it go again, where it comes too late.
     pub(crate) fn add_worker(&self, worker: &Arc<Worker>, spare: bool) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(worker));
+        // Whoever tells all workers to go has said so before they were listed: either they were told of this one or not.
+        if self.leaving.load(Ordering::Acquire) {
+            return worker.leave(LEAVE_MAX);
+        }
         if spare {
             self.pool().keep_spare(worker);
         } else {

@@ -21,7 +21,7 @@ use crate::stream::{self, Stream};
 use crate::table::{Entry, Stage, Table};
 
 /// How long a worker that has been asked to go may take, beyond the executions it still has.
-const LEAVE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// What an execution ends with.
 pub(crate) type Answer = Result<Reply, InvokeError>;

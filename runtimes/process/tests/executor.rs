@@ -375,6 +375,20 @@ async fn a_zygote_has_a_worker_ready_before_it_is_needed() {
 }
 
 #[tokio::test]
+async fn a_drain_ends_soon_at_any_moment_of_a_spare_workers_start() {
+    let extra = [("FAKE", "zygote"), ("FAKE_CONCURRENCY", "1")];
+    for step in 0..48 {
+        let fake = Fake::limited(|limits| limits.max_concurrency = 2, &extra).await;
+        fake.pid().await;
+        // The spare one is forked 10 ms after the first.
+        tokio::time::sleep(Duration::from_micros(500 * step)).await;
+        let begun = Instant::now();
+        fake.executor.drain(begun + Duration::from_secs(20)).await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{step}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_worker_is_nicer_than_its_host() {
     let fake = Fake::start(&[]).await;
     let (own, worker) = (support::nice(rustix::process::getpid()), support::nice(fake.pid().await));
