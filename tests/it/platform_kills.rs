@@ -45,14 +45,15 @@ fn processes(data: &Path) -> Vec<u32> {
     pids.filter(|pid| *pid != std::process::id() && names(*pid)).collect()
 }
 
-fn list(platform: &Platform, method: &str, app: &str, field: &str) -> Vec<Value> {
-    let answer = platform.call(method, &json!({ "appId": app, "limit": 500 })).unwrap();
+/// The newest that there are of something, at most `limit`: more than one run brings forth.
+fn list(platform: &Platform, method: &str, app: &str, field: &str, limit: u32) -> Vec<Value> {
+    let answer = platform.call(method, &json!({ "appId": app, "limit": limit })).unwrap();
     answer[field].as_array().cloned().unwrap_or_default()
 }
 
 /// Checks that nothing that was told before is gone or different, and notes what is told now.
 fn reconcile(platform: &Platform, app: &str, told: &mut Told) {
-    let versions: BTreeMap<u64, String> = list(platform, "ListAppVersions", app, "versions")
+    let versions: BTreeMap<u64, String> = list(platform, "ListAppVersions", app, "versions", 500)
         .iter()
         .map(|version| (version["version"].as_u64().unwrap(), version["artifactDigest"].to_string()))
         .collect();
@@ -60,7 +61,7 @@ fn reconcile(platform: &Platform, app: &str, told: &mut Told) {
         assert_eq!(versions.get(number), Some(artifact), "version {number} of {app}");
     }
     told.versions = versions;
-    let lines: BTreeMap<String, String> = list(platform, "GetAppLogs", app, "lines")
+    let lines: BTreeMap<String, String> = list(platform, "GetAppLogs", app, "lines", 10_000)
         .iter()
         .map(|line| (line["sequence"].to_string(), line["text"].to_string()))
         .collect();
