@@ -42,7 +42,10 @@ pub(crate) fn run(command: &AdminCommand, settings: &Settings, ui: &mut Ui) -> R
         AdminCommand::Restore(args) => runtime.block_on(restore(args, settings))?,
     };
     if matches!(command, AdminCommand::Restore(_)) {
-        ui.say("the sealing key is not in a backup: put the old platform's `sealing-key` into the folder");
+        ui.say(
+            "the sealing key is not in a backup: put the old platform's `sealing-key` into the folder, or give it in \
+             IGNITE_SEALING_KEY",
+        );
     }
     ui.result(&done, |done, _| {
         show::pairs(&[
