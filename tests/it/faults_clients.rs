@@ -152,13 +152,19 @@ fn a_host_with_few_descriptors_keeps_some_for_its_workers() {
     signal("-KILL", pid);
     steady.wait_further(100, SOON).unwrap();
     // Each of those who wait has its turn when one before it has gone.
+    let mut lost = 0;
     for (index, mut client) in waiting.into_iter().enumerate() {
-        assert_eq!(client.answer().unwrap().text(), index.to_string());
+        let answer = client.answer().unwrap();
+        if answer.status == 502 {
+            lost += 1;
+        } else {
+            assert_eq!(answer.text(), index.to_string());
+        }
     }
-    // An execution of the background may have been in the worker that was killed.
+    // One execution, of the background or of these, may have been in the worker that was killed.
     let account = steady.finish();
     account.check(|status, kind, _| (status, kind) == (502, "worker_lost")).unwrap();
-    assert!(account.requests.len() - account.own() <= 1, "{}", account.summary());
+    assert!(account.requests.len() - account.own() + lost <= 1, "{lost} of those who waited; {}", account.summary());
     let refused = host.log_lines(|line| line["message"] == "could not accept a connection");
     assert!(refused.is_empty(), "{refused:?}");
 }

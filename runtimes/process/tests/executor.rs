@@ -348,7 +348,8 @@ async fn a_zygote_has_a_worker_ready_before_it_is_needed() {
     let zygote = support::parent(first);
     let before = support::children(zygote);
     assert_eq!(before.len(), 2);
-    let held = fake.full(invocation("/sleep", "ms=300", Bytes::new()));
+    // Long enough for the other one on any machine.
+    let held = fake.full(invocation("/sleep", "ms=2000", Bytes::new()));
     let second = async {
         fake.in_flight(1).await;
         fake.pid().await
@@ -364,10 +365,9 @@ async fn a_zygote_has_a_worker_ready_before_it_is_needed() {
     support::gone(spare).await;
     fake.started(5).await;
     let spare = support::children(zygote).into_iter().find(|pid| !before.contains(pid)).unwrap();
-    for worker in before {
-        support::kill(worker);
-        support::gone(worker).await;
-    }
+    before.into_iter().for_each(support::kill);
+    // The host has heard of all three.
+    fake.ended_by_signal(3).await;
     let third = fake.pid().await;
     assert_eq!(third, spare);
     fake.executor.drain(Instant::now() + Duration::from_secs(5)).await;

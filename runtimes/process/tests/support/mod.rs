@@ -119,6 +119,10 @@ impl Fake {
     pub(crate) async fn started(&self, count: usize) {
         until("processes that were started", || self.gauge("workers_started_total") as usize >= count).await;
     }
+
+    pub(crate) async fn ended_by_signal(&self, count: usize) {
+        until("processes that a signal ended", || self.gauge("worker_ends_signal_total") as usize >= count).await;
+    }
 }
 
 pub(crate) fn invocation(path: &str, query: &str, body: Bytes) -> Invocation {
