@@ -1,15 +1,18 @@
 //! The gateway as a whole: listeners, connections, drain.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ignite_store_meta::{ChangeItem, Meta};
+use ignite_timers::KeptTimer;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) scaler: Arc<dyn Scaler>,
     pub(crate) metrics: Metrics,
     pub(crate) ready: Arc<AtomicBool>,
+    /// Set before connections are told to end.
+    draining: AtomicBool,
 }
 
 /// A gateway that serves.
@@ -83,6 +88,7 @@ impl Gateway {
             scaler,
             metrics: Metrics::new(),
             ready: Arc::clone(&ready),
+            draining: AtomicBool::new(false),
         });
         let connections = TaskTracker::new();
         let mut tasks = vec![
@@ -125,6 +131,7 @@ impl Gateway {
 
     /// Takes no new connections and lets requests in flight finish, for a bounded time.
     pub async fn drain(self) {
+        self.shared.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.connections.close();
         let drained = tokio::time::timeout(self.shared.config.limits.drain_timeout, self.connections.wait()).await;
@@ -193,7 +200,7 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, stop: CancellationT
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(KeptTimer::default())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size((2 * limits.header_bytes_max).max(64 * 1024));
     builder
@@ -208,10 +215,25 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, stop: CancellationT
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    // Unconstrained: a poll that was put off for the sake of other tasks would not have begun to listen.
+    let mut stopped = std::pin::pin!(tokio::task::unconstrained(stop.cancelled()));
+    let mut listening = false;
+    let ended = poll_fn(|cx| {
+        if serving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // The end wakes this task, whose waker stays the same; to listen again at each request would take a lock that all
+        // connections share. The flag is set before anybody is woken.
+        if !listening || shared.draining.load(Ordering::Acquire) {
+            listening = true;
+            return stopped.as_mut().poll(cx).map(|()| false);
+        }
+        Poll::Pending
+    });
+    if ended.await {
+        return;
     }
+    serving.as_mut().graceful_shutdown();
     let _ = serving.await;
 }
 

@@ -35,7 +35,6 @@ mod serve;
 mod serving;
 mod signals;
 mod specialize;
-mod timer;
 mod traces;
 mod unpack;
 mod warm;

@@ -9,10 +9,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
+use ignite_timers::{Elapsed, KeptTimer};
 use tokio::time::{Instant, timeout};
 
 use crate::errors::HostError;
-use crate::timer::{Elapsed, KeptTimer};
 
 /// The execution's id.
 pub(crate) const EXECUTION_ID: HeaderName = HeaderName::from_static("x-ignite-execution-id");

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ignite_core_model::{ExecutionId, Limits};
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
+use ignite_timers::KeptTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -27,7 +28,6 @@ use crate::host::Shared;
 use crate::request::{self, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
-use crate::timer::KeptTimer;
 use crate::traces;
 
 /// Pause after an accept that failed for want of descriptors or memory, so that the loop does not spin.

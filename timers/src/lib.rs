@@ -1,7 +1,8 @@
 //! Timers that are set for every request and seldom go off.
 //!
-//! To set a timer of the runtime, and to give one up, takes a lock that all threads share. Between the requests of one
-//! connection a limit only moves further away, and moving a timer that is already set takes no lock: so a connection
+//! To set a timer of the runtime, and to give one up, takes a lock that all threads share; on a runtime of one thread it
+//! wakes that thread out of its next wait, one call of the system, where no other timer ends sooner. Between the requests of
+//! one connection a limit only moves further away, and moving a timer that is already set costs neither: so a connection
 //! keeps its timers and hands them out again.
 
 use std::future::poll_fn;
@@ -15,12 +16,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// One timer, used again and again; clones share it. Whoever finds it taken gets a new one.
 ///
 /// It is for limits of one kind, so that its next moment is seldom before the last one.
-#[derive(Clone, Default)]
-pub(crate) struct KeptTimer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+#[derive(Debug, Clone, Default)]
+pub struct KeptTimer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
 
 /// The moment passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Elapsed;
+pub struct Elapsed;
 
 impl KeptTimer {
     fn place(&self) -> std::sync::MutexGuard<'_, Option<Pin<Box<Sleep>>>> {
@@ -28,7 +29,7 @@ impl KeptTimer {
     }
 
     /// Resolves at `moment`.
-    pub(crate) fn until(&self, moment: Instant) -> KeptSleep {
+    pub fn until(&self, moment: Instant) -> KeptSleep {
         let sleep = match self.place().take() {
             Some(mut sleep) => {
                 sleep.as_mut().reset(moment);
@@ -40,7 +41,7 @@ impl KeptTimer {
     }
 
     /// What `future` resolves to, if it does by `deadline`. A future that is ready at once costs no timer.
-    pub(crate) async fn within<T>(&self, deadline: Instant, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    pub async fn within<T>(&self, deadline: Instant, future: impl Future<Output = T>) -> Result<T, Elapsed> {
         let mut future = pin!(future);
         let mut sleep = None;
         poll_fn(|cx| {
@@ -55,7 +56,8 @@ impl KeptTimer {
 }
 
 /// A timer in use; it goes back to where it is kept when this is dropped.
-pub(crate) struct KeptSleep {
+#[derive(Debug)]
+pub struct KeptSleep {
     home: KeptTimer,
     sleep: Option<Pin<Box<Sleep>>>,
 }
