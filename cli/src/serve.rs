@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use ignite_core_model::{FunctionId, OrganizationId};
+use ignite_core_model::{FunctionId, HostAddress, OrganizationId};
 use ignite_runtimes_host::{
-    AdminListen, ArtifactSource, Host, HostConfig, LimitOverrides, LogFormat, RuntimePaths, Serves, StartError,
+    ArtifactSource, Host, HostConfig, LimitOverrides, LogFormat, RuntimePaths, Serves, StartError,
 };
 use tokio::runtime::Runtime;
 
@@ -35,8 +35,8 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
     let organization: OrganizationId = "local".parse().expect("`local` is a name");
     let function_id = FunctionId::new(&organization, &project::name(served.source));
     Ok(HostConfig {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, served.port)),
-        admin: AdminListen::Unix("admin.sock".into()),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, served.port)).into(),
+        admin: Some(HostAddress::Unix("admin.sock".into())),
         serves: Serves::Artifact(source(served.artifact)),
         function_id,
         organization_id: organization,

@@ -2,7 +2,6 @@
 //! maybe, for each step of a request.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -11,21 +10,32 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use ignite_core_model::HostAddress;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::body::{BoxError, RequestBody};
 
 /// One connection, with one request at a time.
 pub(crate) struct Connection {
     sender: SendRequest<RequestBody>,
-    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, RequestBody>>>,
+    driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
     ended: bool,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self, BoxError> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    pub(crate) async fn open(address: &HostAddress) -> Result<Self, BoxError> {
+        match address {
+            HostAddress::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Self::over(stream).await
+            }
+            HostAddress::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
+        }
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, BoxError> {
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver: Box::pin(driver), ended: false })
     }

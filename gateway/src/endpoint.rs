@@ -1,6 +1,5 @@
 //! One instance, and the connections to it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use ignite_core_model::InstanceId;
+use ignite_core_model::{HostAddress, InstanceId};
 use tokio::time::{Instant, timeout};
 
 use crate::app::Places;
@@ -22,7 +21,7 @@ const SUSPECT_FOR: Duration = Duration::from_millis(500);
 /// One instance.
 pub(crate) struct Endpoint {
     pub(crate) id: InstanceId,
-    address: SocketAddr,
+    address: HostAddress,
     /// Requests it takes at once.
     pub(crate) places: u32,
     used: AtomicU32,
@@ -44,7 +43,7 @@ pub(crate) enum SendError {
 }
 
 impl Endpoint {
-    pub(crate) fn new(id: InstanceId, address: SocketAddr, places: u32) -> Self {
+    pub(crate) fn new(id: InstanceId, address: HostAddress, places: u32) -> Self {
         Self {
             id,
             address,
@@ -56,8 +55,8 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn is_same(&self, id: InstanceId, address: SocketAddr, places: u32) -> bool {
-        (self.id, self.address, self.places) == (id, address, places)
+    pub(crate) fn is_same(&self, id: InstanceId, address: &HostAddress, places: u32) -> bool {
+        (self.id, &self.address, self.places) == (id, address, places)
     }
 
     /// Free places; none while it is passed over.
@@ -101,7 +100,7 @@ impl Endpoint {
     ) -> Result<(Response<Incoming>, Connection), SendError> {
         let mut connection = match self.take_kept().await {
             Some(kept) => kept,
-            None => match timeout(connect_timeout, Connection::open(self.address)).await {
+            None => match timeout(connect_timeout, Connection::open(&self.address)).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(_)) | Err(_) => {
                     self.suspect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ignite_core_model::{
-    FunctionId, HostLabel, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber,
+    FunctionId, HostAddress, HostLabel, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber,
 };
 use ignite_store_meta::{ChangeItem, Desired, Instance, Route, Snapshot};
 
@@ -224,12 +224,12 @@ impl Rows {
         for instance in self.instances() {
             let mine =
                 instance.app == route.app && instance.version == route.version && instance.generation == row.generation;
-            let address = instance.address.as_deref().and_then(|address| address.parse().ok());
+            let address: Option<HostAddress> = instance.address.as_deref().and_then(|address| address.parse().ok());
             let healthy = instance.state == InstanceState::Healthy.as_str();
             let (true, true, Some(address)) = (mine, healthy, address) else { continue };
             let detail: InstanceDetail = serde_json::from_str(&instance.detail).unwrap_or_default();
             let places = if detail.max_concurrency == 0 { PLACES_DEFAULT } else { detail.max_concurrency };
-            let same = old.iter().find(|endpoint| endpoint.is_same(instance.id, address, places));
+            let same = old.iter().find(|endpoint| endpoint.is_same(instance.id, &address, places));
             endpoints.push(same.map_or_else(|| Arc::new(Endpoint::new(instance.id, address, places)), Arc::clone));
         }
         endpoints.sort_by_key(|endpoint| endpoint.id);

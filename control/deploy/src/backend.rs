@@ -1,9 +1,8 @@
 //! What runs instances.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ignite_core_model::{FunctionId, InstanceId, InstanceSpec};
+use ignite_core_model::{FunctionId, HostAddress, InstanceId, InstanceSpec};
 use tokio::sync::mpsc;
 
 pub use ignite_core_model::LogLine;
@@ -37,7 +36,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// It answers its probe, and requests, at this address.
-    Healthy(SocketAddr),
+    Healthy(HostAddress),
     /// It answered and does not now.
     Unhealthy(String),
     /// It wrote a line.

@@ -61,7 +61,7 @@ impl FakeBackend {
     /// Lets an instance fail its probe, or answer it again.
     pub fn probe(&self, id: InstanceId, answer: Result<(), String>) {
         let said = match answer {
-            Ok(()) => Said::Healthy(ADDRESS),
+            Ok(()) => Said::Healthy(ADDRESS.into()),
             Err(reason) => Said::Unhealthy(reason),
         };
         self.say(id, said);
@@ -95,7 +95,7 @@ impl Backend for FakeBackend {
         let mut state = self.state();
         state.started += 1;
         match state.behaviour.clone().unwrap_or(Behaviour::Healthy) {
-            Behaviour::Healthy => say(&reports, id, Said::Healthy(ADDRESS)),
+            Behaviour::Healthy => say(&reports, id, Said::Healthy(ADDRESS.into())),
             Behaviour::Hangs => {}
             Behaviour::Fails(reason) => {
                 say(&reports, id, Said::Ended { failed: Some(reason) });

@@ -3,6 +3,7 @@
 //! Everything here is parsed once, at the door, and is valid ever after. This crate knows no file, clock or socket.
 //! Begin with [`AppManifest`], [`Runtime`] and [`Limits`].
 
+mod address;
 mod app;
 mod compile;
 mod credential;
@@ -21,6 +22,7 @@ mod tier;
 pub mod toolchain;
 mod trace;
 
+pub use address::HostAddress;
 pub use app::{
     AppSettings, CodeKind, CodeSource, CompileSource, Compiled, Env, Failure, REASON_BYTES_MAX, Scaling, Step, Version,
 };

@@ -15,13 +15,13 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ignite_core_model::HostAddress;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use crate::body::ResponseBody;
-use crate::config::AdminListen;
 use crate::host::Shared;
 use crate::request;
 use crate::respond;
@@ -41,14 +41,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Opens the listener, if one is wanted, and tells where it is.
 pub(crate) async fn listen(shared: &Arc<Shared>, work_dir: &Path) -> io::Result<Option<(JoinHandle<()>, String)>> {
     match &shared.config.admin {
-        AdminListen::Off => Ok(None),
-        AdminListen::Tcp(address) => {
+        None => Ok(None),
+        Some(HostAddress::Tcp(address)) => {
             let listener = TcpListener::bind(address).await?;
             let at = listener.local_addr()?.to_string();
             let task = accept(shared, move |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream));
             Ok(Some((task, at)))
         }
-        AdminListen::Unix(path) => {
+        Some(HostAddress::Unix(path)) => {
             // A relative path means the host's own folder.
             let path = work_dir.join(path);
             let listener = UnixListener::bind(&path)?;
@@ -125,7 +125,7 @@ async fn page(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Respo
 
 /// The body of a call that gives a warm host its app.
 async fn order(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, (StatusCode, String)> {
-    if !matches!(shared.config.admin, AdminListen::Unix(_)) {
+    if !matches!(shared.config.admin, Some(HostAddress::Unix(_))) {
         let why = "hosts are specialised on a Unix socket only, which no other user can open";
         return Err((StatusCode::FORBIDDEN, why.to_owned()));
     }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use ignite_core_model::{FunctionId, OrganizationId};
+use ignite_core_model::{FunctionId, HostAddress, OrganizationId};
 use ignite_telemetry::TracerOptions;
 
 use crate::artifact::ArtifactSource;
-use crate::config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
+use crate::config::{HostConfig, LogFormat, RuntimePaths, Serves};
 use crate::env::LimitOverrides;
 use crate::multi::MultiLimits;
 use crate::warm::WarmRuntime;
@@ -43,6 +43,9 @@ struct Args {
     /// Listen on this address
     #[arg(long, env = "IGNITE_LISTEN_HOST", default_value = "0.0.0.0")]
     host: IpAddr,
+    /// Listen on this Unix socket, for this user alone, and on no address
+    #[arg(long, env = "IGNITE_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// Serve metrics at unix:PATH or ADDRESS:PORT, or say off
     #[arg(long, env = "IGNITE_ADMIN", default_value = "unix:admin.sock")]
     admin: String,
@@ -139,7 +142,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         });
     let admin = admin(&args.admin).unwrap_or_else(|fault| {
         faults.push(fault);
-        AdminListen::Off
+        None
     });
     let many = MultiLimits { loaded_max: args.multi_loaded_max, max_concurrency: args.multi_concurrency };
     let serves = match (args.artifact, args.warm, args.multi) {
@@ -151,7 +154,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
             None
         }
     };
-    if matches!(serves, Some(Serves::Warm(_))) && !matches!(admin, AdminListen::Unix(_)) {
+    if matches!(serves, Some(Serves::Warm(_))) && !matches!(admin, Some(HostAddress::Unix(_))) {
         faults.push("a warm host is specialised on its admin socket: give --admin unix:PATH".to_owned());
     }
     let (env, env_faults) = app_env(&args.env, environment);
@@ -171,7 +174,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         .unwrap_or_else(|| std::env::temp_dir().join("ignite-cache"));
     let (Some(serves), true) = (serves, faults.is_empty()) else { return Err(faults) };
     Ok(HostConfig {
-        listen: SocketAddr::new(args.host, args.port),
+        listen: args.socket.map_or_else(|| SocketAddr::new(args.host, args.port).into(), HostAddress::Unix),
         admin,
         serves,
         organization_id: args.organization_id.unwrap_or_else(|| args.function_id.organization()),
@@ -194,14 +197,11 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
     })
 }
 
-fn admin(text: &str) -> Result<AdminListen, String> {
+fn admin(text: &str) -> Result<Option<HostAddress>, String> {
     if text == "off" {
-        return Ok(AdminListen::Off);
+        return Ok(None);
     }
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(AdminListen::Unix(path.into()));
-    }
-    text.parse().map(AdminListen::Tcp).map_err(|_| {
+    text.parse().map(Some).map_err(|_| {
         format!("`{text}` is not an admin address: write unix:PATH, ADDRESS:PORT as in 127.0.0.1:9090, or off")
     })
 }

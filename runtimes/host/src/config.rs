@@ -1,11 +1,10 @@
 //! Everything a host is told, complete and typed.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ignite_core_model::toolchain::{self, Tool};
-use ignite_core_model::{FunctionId, OrganizationId};
+use ignite_core_model::{FunctionId, HostAddress, OrganizationId};
 use ignite_telemetry::TracerOptions;
 
 use crate::artifact::ArtifactSource;
@@ -17,9 +16,10 @@ use crate::warm::WarmRuntime;
 #[derive(Clone)]
 pub struct HostConfig {
     /// Where requests come in; port 0 takes any.
-    pub listen: SocketAddr,
-    /// Where metrics are read.
-    pub admin: AdminListen,
+    pub listen: HostAddress,
+    /// Where metrics are read, if anywhere: a socket of a relative path is made in the host's own folder, an address is a
+    /// loopback one unless somebody decided otherwise.
+    pub admin: Option<HostAddress>,
     /// What is served.
     pub serves: Serves,
     /// The app's id, where no gateway names one.
@@ -80,17 +80,6 @@ impl RuntimePaths {
     pub fn candidates(env: &dyn Fn(&str) -> Option<OsString>) -> Self {
         Self { python: toolchain::candidates(Tool::Python, env), deno: toolchain::candidates(Tool::Deno, env) }
     }
-}
-
-/// Where the admin listener is. It is never on the public port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminListen {
-    /// Nowhere.
-    Off,
-    /// A Unix socket, readable by this user only.
-    Unix(PathBuf),
-    /// A TCP address; a loopback one unless somebody decided otherwise.
-    Tcp(SocketAddr),
 }
 
 /// How log lines look.

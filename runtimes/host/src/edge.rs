@@ -12,14 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use ignite_core_model::Limits;
+use ignite_core_model::{HostAddress, Limits};
 use ignite_runtimes_executor::fake::FakeExecutor;
 use ignite_runtimes_executor::{Reply, ReplyBody, RequestBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::host::Shared;
+use crate::listen::Listener;
 use crate::serve;
 use crate::serving::{Identity, Serving};
 
@@ -128,8 +129,8 @@ async fn server() -> (std::net::SocketAddr, watch::Sender<bool>) {
     let config = crate::args::parse(["ignite-host", "--artifact", "none"].map(Into::into), Vec::new()).unwrap();
     let identity = Identity { function: config.function_id.clone(), organization: config.organization_id.clone() };
     let shared = Arc::new(Shared::of_one(Serving::new(Box::new(executor), limits, false, identity, None), config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::open(&HostAddress::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let Ok(HostAddress::Tcp(address)) = listener.address() else { panic!("it listens elsewhere") };
     let (stopping, stop) = watch::channel(false);
     tokio::spawn(serve::accept(listener, shared, stop));
     (address, stopping)

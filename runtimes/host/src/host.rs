@@ -1,6 +1,5 @@
 //! The host as a whole: started, swapped, drained.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Response, StatusCode};
-use ignite_core_model::Limits;
+use ignite_core_model::{HostAddress, Limits};
 use ignite_runtimes_executor::{Health, LogSink};
 use ignite_telemetry::Tracer;
 use serde_json::json;
@@ -23,7 +22,7 @@ use crate::artifact::{self, ArtifactError, ArtifactSource};
 use crate::body::ResponseBody;
 use crate::config::{HostConfig, Serves};
 use crate::executors::{self, ExecutorError};
-use crate::listen::listen;
+use crate::listen::Listener;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::multi::{Multi, NoSingleApp};
@@ -44,7 +43,7 @@ const SPANS_FLUSH_MAX: Duration = Duration::from_secs(1);
 pub enum StartError {
     /// The address is taken or not ours.
     #[error("could not listen on {0}")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    Listen(HostAddress, #[source] std::io::Error),
     /// The admin address or socket is taken or not ours.
     #[error("could not open the admin listener")]
     Admin(#[source] std::io::Error),
@@ -158,7 +157,7 @@ fn status(health: &Health) -> serde_json::Value {
 /// A running host. Dropping it ends it at once; [`Host::drain`] ends it well.
 pub struct Host {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    address: HostAddress,
     stopping: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     admin: Option<JoinHandle<()>>,
@@ -179,8 +178,9 @@ impl Host {
     /// host stays up and `/healthz` says why, as an orchestrator needs it.
     pub async fn start(config: HostConfig) -> Result<Self, StartError> {
         let mut phases = Phases::begin();
-        let listener = listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let failed = |error| StartError::Listen(config.listen.clone(), error);
+        let listener = Listener::open(&config.listen).map_err(failed)?;
+        let address = listener.address().map_err(failed)?;
         let work_dir = tempfile::Builder::new()
             .prefix("ignite-host-")
             .tempdir_in(&config.work_dir)
@@ -252,8 +252,8 @@ impl Host {
 
     /// Where requests come in.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &HostAddress {
+        &self.address
     }
 
     /// Where metrics are read: `unix:PATH` or `ADDRESS:PORT`.

@@ -40,7 +40,7 @@ mod unpack;
 mod warm;
 
 pub use artifact::ArtifactSource;
-pub use config::{AdminListen, HostConfig, LogFormat, RuntimePaths, Serves};
+pub use config::{HostConfig, LogFormat, RuntimePaths, Serves};
 pub use env::{LIMIT_VARIABLES, LimitOverrides, LimitVariable};
 pub use errors::HostError;
 pub use host::{Ended, Host, StartError};

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ignite_core_model::{ExecutionId, Limits};
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
 use ignite_timers::KeptTimer;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -25,6 +24,7 @@ use crate::clocks::{Clock, Head, Total};
 use crate::descriptors;
 use crate::errors::HostError;
 use crate::host::Shared;
+use crate::listen::{Connected, Listener, Stream};
 use crate::request::{self, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
@@ -42,7 +42,7 @@ const HTTP2_BEGINS: &[u8] = b"PRI ";
 const HTTP2_STREAMS_MAX: u32 = 256;
 
 /// Accepts connections until `stopping` says to stop, then those that were made before, and lets all finish their requests.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn accept(listener: Listener, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
     let connections_max = descriptors::connections_max(&limits, shared.multi.as_ref().map(|multi| multi.descriptors()));
     if connections_max < limits.connections_max {
@@ -53,14 +53,12 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopp
         );
     }
     let places = Arc::new(Semaphore::new(connections_max as usize));
-    let serve = |stream: TcpStream, place: OwnedSemaphorePermit, stopping: watch::Receiver<bool>| {
+    let serve = |connected: Connected, place: OwnedSemaphorePermit, stopping: watch::Receiver<bool>| {
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            shared.metrics.connections.inc();
-            connection(stream, &shared, stopping).await;
-            shared.metrics.connections.dec();
-            drop(place);
-        });
+        match connected {
+            Connected::Tcp(stream) => drop(tokio::spawn(counted(stream, shared, place, stopping))),
+            Connected::Unix(stream) => drop(tokio::spawn(counted(stream, shared, place, stopping))),
+        }
     };
     loop {
         let place = tokio::select! {
@@ -72,7 +70,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopp
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         match (accepted, place) {
-            (Ok((stream, _)), Ok(place)) => serve(stream, place, stopping.clone()),
+            (Ok(connected), Ok(place)) => serve(connected, place, stopping.clone()),
             (Err(error), _) => {
                 // A connection that ended before it was taken is nobody's concern; all else passes, but not at once.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
@@ -89,17 +87,27 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopp
         }
     }
     // Their callers were told that they are connected; closing the listener now would reset them.
-    while let (Ok(place), Some(Ok((stream, _)))) =
+    while let (Ok(place), Some(Ok(connected))) =
         (Arc::clone(&places).try_acquire_owned(), listener.accept().now_or_never())
     {
-        serve(stream, place, stopping.clone());
+        serve(connected, place, stopping.clone());
     }
 }
 
+async fn counted(
+    stream: impl Stream,
+    shared: Arc<Shared>,
+    place: OwnedSemaphorePermit,
+    stopping: watch::Receiver<bool>,
+) {
+    shared.metrics.connections.inc();
+    connection(stream, &shared, stopping).await;
+    shared.metrics.connections.dec();
+    drop(place);
+}
+
 /// Serves one connection to its end. Faults of the connection are its caller's and end here.
-async fn connection(stream: TcpStream, shared: &Arc<Shared>, mut stopping: watch::Receiver<bool>) {
-    // Answers are written whole; waiting to fill a segment would only delay them.
-    let _ = stream.set_nodelay(true);
+async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
     let begins = tokio::select! {
         begins = timeout(limits.header_timeout, begins_with_http2(&stream)) => Some(begins),
@@ -200,7 +208,7 @@ fn http2_builder(limits: &Limits) -> hyper::server::conn::http2::Builder<TokioEx
 }
 
 /// Looks at the first bytes without taking them.
-async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn begins_with_http2(stream: &impl Stream) -> io::Result<bool> {
     let mut first = [0; HTTP2_BEGINS.len()];
     loop {
         let seen = stream.peek(&mut first).await?;

@@ -1,11 +1,12 @@
 //! What an agent knows: rows that want instances, and the instances there are. No IO.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ignite_core_model::{FunctionId, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber};
+use ignite_core_model::{
+    FunctionId, HostAddress, InstanceDetail, InstanceId, InstanceSpec, InstanceState, VersionNumber,
+};
 use ignite_store_meta::{Desired, Instance};
 use tokio::time::Instant;
 
@@ -68,7 +69,7 @@ struct Unit {
     key: Key,
     generation: u64,
     state: InstanceState,
-    address: Option<SocketAddr>,
+    address: Option<HostAddress>,
     reason: Option<String>,
     started_ms: u64,
     healthy_since: Option<Instant>,
@@ -290,7 +291,7 @@ impl Fleet {
             version: unit.key.1,
             generation: unit.generation,
             state: unit.state.as_str().to_owned(),
-            address: unit.address.map(|address| address.to_string()),
+            address: unit.address.as_ref().map(ToString::to_string),
             detail: serde_json::to_string(&detail).expect("numbers and text have a form in JSON"),
             updated_ms: now_ms,
         })

@@ -1,11 +1,10 @@
 //! A host process: started, listened to, ended.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use ignite_core_model::Resources;
+use ignite_core_model::{HostAddress, Resources};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -32,7 +31,7 @@ pub(super) struct HostProcess {
     /// Held: the host drains when it is closed.
     _stdin: Option<ChildStdin>,
     pub(super) admin: PathBuf,
-    pub(super) address: SocketAddr,
+    pub(super) address: HostAddress,
     pub(super) lines: mpsc::Receiver<LogLine>,
     // After the process, in the order in which fields are dropped.
     group: Option<Group>,
@@ -73,7 +72,7 @@ impl Drop for Folder {
 
 /// What a host says of its start.
 enum Word {
-    Listening(SocketAddr),
+    Listening(HostAddress),
     Warm,
 }
 
@@ -83,9 +82,10 @@ impl HostProcess {
         let deadline = Instant::now() + options.start_max;
         let folder = Folder(start.folder.clone());
         let (admin, unpacked) = (folder.0.join("admin.sock"), folder.0.join("work"));
+        let socket = folder.0.join("app.sock");
         std::fs::create_dir_all(&unpacked)
             .map_err(|error| NotStarted::Other(format!("could not make {}: {error}", unpacked.display())))?;
-        let mut child = command(options, &start, &admin, &unpacked).spawn().map_err(|error| {
+        let mut child = command(options, &start, (&socket, &admin), &unpacked).spawn().map_err(|error| {
             NotStarted::Other(format!("could not start {}: {error}", options.host_program.display()))
         })?;
         // At once: what it starts is in its group only from then on.
@@ -202,13 +202,16 @@ pub(super) fn kill_at(options: &LocalOptions) -> Instant {
     Instant::now() + options.drain_max + KILL_AFTER_DRAIN
 }
 
-fn command(options: &LocalOptions, start: &Start<'_>, admin: &Path, unpacked: &Path) -> Command {
+fn command(options: &LocalOptions, start: &Start<'_>, (socket, admin): (&Path, &Path), unpacked: &Path) -> Command {
     let mut command = Command::new(&options.host_program);
     if start.own_user {
         command.arg("--own-user");
     }
     command
-        .args(["--warm", start.runtime, "--host", "127.0.0.1", "--port", "0", "--stop-with-stdin"])
+        .args(["--warm", start.runtime, "--stop-with-stdin"])
+        // No port: whatever runs on this machine could call it there, whoever's app it is.
+        .arg("--socket")
+        .arg(socket)
         .arg("--admin")
         .arg(format!("unix:{}", admin.display()))
         .arg("--work-dir")

@@ -176,7 +176,7 @@ impl Life<'_> {
             match health.take(answer, Instant::now(), &options.probing, options.start_max) {
                 Verdict::Same => {}
                 Verdict::Healthy => {
-                    self.say(Said::Healthy(host.address)).await;
+                    self.say(Said::Healthy(host.address.clone())).await;
                     host.hold_cpu(resources);
                 }
                 Verdict::Unhealthy(reason) => self.say(Said::Unhealthy(reason)).await,

@@ -1,7 +1,6 @@
 //! What a host process writes.
 
-use std::net::SocketAddr;
-
+use ignite_core_model::HostAddress;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -36,7 +35,7 @@ const KNOWN: [&str; 3] = ["time", "instance", "function_id"];
 /// What a line means.
 pub(super) enum Meaning {
     /// The host listens here.
-    Listening(SocketAddr),
+    Listening(HostAddress),
     /// The host can be given an app.
     Warm,
     /// A line to keep.

@@ -48,7 +48,7 @@ async fn a_host_and_its_worker_are_held_to_their_tier() {
     let id = watch.start(&*stage.backend, 1, stage.spec(Kind::Good, small));
     let address = watch.healthy(id).await;
     let host = stage.backend.process_id(id).unwrap();
-    let worker: u32 = call(address, "/pid", "").await.unwrap().1.parse().unwrap();
+    let worker: u32 = call(&address, "/pid", "").await.unwrap().1.parse().unwrap();
     let lacking = stage.backend.lacking();
     let expected = [
         // 256 MiB for the app, and what the host itself takes.
@@ -81,17 +81,17 @@ async fn one_app_cannot_look_into_another() {
     let other = watch.start(&*stage.backend, 2, stage.good());
     let (one_at, other_at) = (watch.healthy(one).await, watch.healthy(other).await);
     let told = stage.backend.lacking().iter().any(|line| line.contains("user namespace"));
-    let worker = call(other_at, "/pid", "").await.unwrap().1;
+    let worker = call(&other_at, "/pid", "").await.unwrap().1;
     let host = stage.backend.process_id(other).unwrap().to_string();
     let agent = std::process::id().to_string();
     for process in [worker, host, agent] {
-        let seen = call(one_at, "/look", &process).await.unwrap().1;
+        let seen = call(&one_at, "/look", &process).await.unwrap().1;
         let expected = if told { "PATH" } else { "PermissionError" };
         assert!(seen.contains(expected), "process {process}: {seen}");
     }
     // Each may look at itself.
-    let own = call(one_at, "/pid", "").await.unwrap().1;
-    assert!(call(one_at, "/look", &own).await.unwrap().1.contains("PATH"));
+    let own = call(&one_at, "/pid", "").await.unwrap().1;
+    assert!(call(&one_at, "/look", &own).await.unwrap().1.contains("PATH"));
     for id in [one, other] {
         stage.backend.drain(id);
         watch.ended(id).await;

@@ -1,14 +1,13 @@
 //! What every backend promises, on each of them.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ignite_control_deploy::fake::{Behaviour, FakeBackend};
 use ignite_control_deploy::{Backend, LogLine, Report, Reports, Said};
-use ignite_core_model::{AppSettings, Digest, InstanceId, InstanceSpec};
+use ignite_core_model::{AppSettings, Digest, HostAddress, InstanceId, InstanceSpec};
 use tokio::sync::mpsc;
 
 use crate::local::LocalStage;
@@ -35,7 +34,7 @@ trait Stage {
     /// Lets its probes fail from now on, or hold again.
     fn probe(&self, id: InstanceId, holds: bool);
     /// Lets it write the lines `line 0` and so on.
-    fn write(&self, id: InstanceId, address: SocketAddr, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>>;
+    fn write(&self, id: InstanceId, address: HostAddress, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>>;
 }
 
 /// Reports, by instance.
@@ -81,7 +80,7 @@ impl Watch {
         }
     }
 
-    pub(crate) async fn healthy(&mut self, id: InstanceId) -> SocketAddr {
+    pub(crate) async fn healthy(&mut self, id: InstanceId) -> HostAddress {
         match self.state(id).await {
             Said::Healthy(address) => address,
             said => panic!("not healthy, but {said:?}"),
@@ -242,7 +241,7 @@ impl Stage for FakeStage {
         self.0.probe(id, if holds { Ok(()) } else { Err("it is tired".to_owned()) });
     }
 
-    fn write(&self, id: InstanceId, _: SocketAddr, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    fn write(&self, id: InstanceId, _: HostAddress, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         for at in 0..lines {
             self.0.write(id, &format!("line {at}"));
         }
@@ -268,9 +267,9 @@ impl Stage for LocalStage {
         self.signal(id, if holds { Signal::CONT } else { Signal::STOP });
     }
 
-    fn write(&self, _: InstanceId, address: SocketAddr, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    fn write(&self, _: InstanceId, address: HostAddress, lines: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(async move {
-            crate::machine::call(address, "/lines", &lines.to_string()).await.unwrap();
+            crate::machine::call(&address, "/lines", &lines.to_string()).await.unwrap();
         })
     }
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use ignite_control_deploy::local::LocalBackend;
 use ignite_control_deploy::{Backend, Said};
-use ignite_core_model::{AppSettings, Credential, Digest, Env, InstanceId, InstanceSpec, Secret, Tier};
+use ignite_core_model::{AppSettings, Credential, Digest, Env, HostAddress, InstanceId, InstanceSpec, Secret, Tier};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use crate::app::{APP, BROKEN, STUCK, Shelf, Vault};
 use crate::contract::{Kind, Watch};
@@ -80,13 +79,13 @@ async fn it_answers_and_leaves_nothing() {
     let mut watch = Watch::new();
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
-    assert_eq!(call(address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
-    let worker: u32 = call(address, "/pid", "").await.unwrap().1.parse().unwrap();
+    assert_eq!(call(&address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
+    let worker: u32 = call(&address, "/pid", "").await.unwrap().1.parse().unwrap();
     assert!(parents(worker).contains(&stage.backend.process_id(id).unwrap()));
     assert!(!stage.files().is_empty());
     stage.backend.drain(id);
     watch.ended(id).await;
-    assert!(TcpStream::connect(address).await.is_err(), "its port is open");
+    assert!(call(&address, "/", "").await.is_err(), "it answers");
     assert_eq!(stage.backend.process_id(id), None);
     assert_eq!(stage.files(), Vec::<std::path::PathBuf>::new());
     until("its worker has ended", || !crate::machine::is_alive(worker)).await;
@@ -99,7 +98,7 @@ async fn a_host_that_was_killed_leaves_nothing_and_is_told_of() {
     let mut watch = Watch::new();
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
-    let worker: u32 = call(address, "/pid", "").await.unwrap().1.parse().unwrap();
+    let worker: u32 = call(&address, "/pid", "").await.unwrap().1.parse().unwrap();
     stage.signal(id, Signal::KILL);
     let line = watch.line(id, |line| line.stream == "host" && line.level == "error").await;
     assert!(line.text.contains("the host ended with signal: 9"), "{line:?}");
@@ -109,12 +108,30 @@ async fn a_host_that_was_killed_leaves_nothing_and_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_calls_it_past_the_gateway() {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    let stage = LocalStage::new(Duration::from_secs(600));
+    let mut watch = Watch::new();
+    let id = watch.start(&*stage.backend, 1, stage.good());
+    let HostAddress::Unix(socket) = watch.healthy(id).await else { panic!("it has a port") };
+    let file = std::fs::metadata(&socket).unwrap();
+    assert!(file.file_type().is_socket() && file.permissions().mode() & 0o077 == 0, "{file:?}");
+    assert_eq!(crate::machine::ports(stage.backend.process_id(id).unwrap()), [""; 0]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = format!(":{:04X}", listener.local_addr().unwrap().port());
+    let seen = crate::machine::ports(std::process::id());
+    assert!(seen.iter().any(|address| address.ends_with(&own)), "what is looked for is seen: {seen:?}");
+    stage.backend.drain(id);
+    watch.ended(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_flight_is_finished_when_it_drains() {
     let stage = LocalStage::new(Duration::from_secs(600));
     let mut watch = Watch::new();
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
-    let held = tokio::spawn(async move { call(address, "/hold", "700").await });
+    let held = tokio::spawn(async move { call(&address, "/hold", "700").await });
     watch.line(id, |line| line.text == "begun").await;
     stage.backend.drain(id);
     assert_eq!(held.await.unwrap(), Ok((200, "hello from acme/hello".to_owned())));
@@ -129,19 +146,19 @@ async fn memory_is_that_of_the_tier() {
     let small = watch.start(&*stage.backend, 1, stage.spec(Kind::Good, tier(Tier::Small)));
     let medium = watch.start(&*stage.backend, 2, stage.spec(Kind::Good, tier(Tier::Medium)));
     let (small_at, medium_at) = (watch.healthy(small).await, watch.healthy(medium).await);
-    assert_eq!(call(medium_at, "/eat", "300").await, Ok((200, "300".to_owned())));
-    let (status, body) = call(small_at, "/eat", "2000").await.unwrap();
+    assert_eq!(call(&medium_at, "/eat", "300").await, Ok((200, "300".to_owned())));
+    let (status, body) = call(&small_at, "/eat", "2000").await.unwrap();
     assert_eq!(status, 502, "{body}");
     assert!(body.contains("256 MiB"), "{body}");
     // It serves again.
-    until_answered(small_at).await;
+    until_answered(&small_at).await;
     for id in [small, medium] {
         stage.backend.drain(id);
         watch.ended(id).await;
     }
 }
 
-async fn until_answered(address: std::net::SocketAddr) {
+async fn until_answered(address: &HostAddress) {
     let answered = tokio::time::timeout(crate::rows::SOON, async {
         while call(address, "/", "").await.map(|(status, _)| status) != Ok(200) {
             tokio::task::yield_now().await;
@@ -157,8 +174,8 @@ async fn variables_reach_their_own_instance_only() {
     let one = watch.start(&*stage.backend, 1, stage.spec(Kind::Good, with_env(&[("COLOUR", "mauve of acme")])));
     let other = watch.start(&*stage.backend, 2, stage.spec(Kind::Good, with_env(&[("SHAPE", "round")])));
     let (one_at, other_at) = (watch.healthy(one).await, watch.healthy(other).await);
-    let env = async |address| -> BTreeMap<String, String> {
-        serde_json::from_str(&call(address, "/env", "").await.unwrap().1).unwrap()
+    let env = async |address: HostAddress| -> BTreeMap<String, String> {
+        serde_json::from_str(&call(&address, "/env", "").await.unwrap().1).unwrap()
     };
     let (one_env, other_env) = (env(one_at).await, env(other_at).await);
     assert_eq!(one_env.get("COLOUR").map(String::as_str), Some("mauve of acme"));
@@ -198,7 +215,7 @@ async fn a_variable_can_be_a_secret() {
     let env = with_env(&[("PASSWORD", "secret://hub"), ("USERNAME", "secret://hub/username"), ("COLOUR", "mauve")]);
     let id = watch.start(&*stage.backend, 1, stage.spec(Kind::Good, env));
     let address = watch.healthy(id).await;
-    let env: BTreeMap<String, String> = serde_json::from_str(&call(address, "/env", "").await.unwrap().1).unwrap();
+    let env: BTreeMap<String, String> = serde_json::from_str(&call(&address, "/env", "").await.unwrap().1).unwrap();
     let found = ["PASSWORD", "USERNAME", "COLOUR"].map(|name| env[name].as_str());
     assert_eq!(found, ["hunter2", "ada", "mauve"]);
     stage.backend.drain(id);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ignite_control_deploy::local::{LocalBackend, SealedSecrets};
 use ignite_control_deploy::{Agent, AgentOptions, LogLine, logs_stream};
-use ignite_core_model::{AppSettings, Credential, Env, InstanceDetail, Secret};
+use ignite_core_model::{AppSettings, Credential, Env, HostAddress, InstanceDetail, Secret};
 use ignite_store_meta::Instance;
 use ignite_store_meta::seal::{Keyring, SealingKey};
 use rustix::process::Signal;
@@ -47,7 +47,7 @@ impl Stage {
     }
 }
 
-fn address(instance: &Instance) -> std::net::SocketAddr {
+fn address(instance: &Instance) -> HostAddress {
     instance.address.as_deref().unwrap().parse().unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn what_crashes_is_started_again_later_each_time_and_counted() {
         let begun = Instant::now();
         let shown = stage.rows.until(&format!("healthy after {crashes} crashes"), healthy).await;
         waits.push(begun.elapsed());
-        assert_eq!(call(address(&shown[0]), "/", "").await.unwrap().0, 200);
+        assert_eq!(call(&address(&shown[0]), "/", "").await.unwrap().0, 200);
         signal(stage.backend.process_id(shown[0].id).unwrap(), Signal::KILL);
     }
     // At once, after 250 ms, after 500 ms.
@@ -84,7 +84,7 @@ async fn lines_outlive_their_instances_within_bounds() {
     let at = address(&shown[0]);
     // More than are kept.
     for round in 1..=6 {
-        assert_eq!(call(at, "/lines", "2000").await.unwrap().0, 200);
+        assert_eq!(call(&at, "/lines", "2000").await.unwrap().0, 200);
         let written = tokio::time::timeout(SOON, async {
             while stage
                 .rows
@@ -144,7 +144,7 @@ async fn a_secret_is_in_its_instance_and_nowhere_else() {
     let sealed = stage.keys.seal(&organization, "db", &credential.to_bytes()).unwrap();
     meta.put_secret(&organization, "db", credential.kind(), &sealed, 1).await.unwrap();
     let shown = stage.rows.shows(&[(1, "healthy")]).await;
-    let env = call(address(&shown[0]), "/env", "").await.unwrap().1;
+    let env = call(&address(&shown[0]), "/env", "").await.unwrap().1;
     assert!(env.contains(SECRET), "{env}");
     assert!(!format!("{shown:?}").contains(SECRET));
     stage.rows.want_no_more(1).await;
@@ -184,12 +184,12 @@ async fn hosts_of_a_killed_agent_finish_and_end_and_another_takes_over() {
     rows.want(&spec(artifact, 1, 1, AppSettings::default()), 2).await;
     let old = rows.shows(&[(1, "healthy"), (1, "healthy")]).await;
     let held_at = address(&old[0]);
-    let worker: u32 = call(held_at, "/pid", "").await.unwrap().1.parse().unwrap();
+    let worker: u32 = call(&held_at, "/pid", "").await.unwrap().1.parse().unwrap();
     let mut family = parents(worker);
     let own = family.iter().position(|pid| *pid == agent.id()).unwrap();
     family.truncate(own);
     family.push(worker);
-    let held = tokio::spawn(async move { call(held_at, "/hold", "1500").await });
+    let held = tokio::spawn(async move { call(&held_at, "/hold", "1500").await });
     tokio::time::timeout(SOON, async {
         while !lines(&rows).await.iter().any(|line| line.text == "begun") {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -210,7 +210,7 @@ async fn hosts_of_a_killed_agent_finish_and_end_and_another_takes_over() {
         })
         .await;
     for instance in &new {
-        assert_eq!(call(address(instance), "/", "").await.unwrap().0, 200);
+        assert_eq!(call(&address(instance), "/", "").await.unwrap().0, 200);
     }
     next.kill().unwrap();
     next.wait().unwrap();

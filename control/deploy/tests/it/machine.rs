@@ -1,6 +1,5 @@
 //! This machine: hosts, processes, requests.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use ignite_control_deploy::local::{Confine, LocalOptions, Probing};
+use ignite_core_model::HostAddress;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
 
 use crate::rows::SOON;
 
@@ -46,18 +46,19 @@ pub(crate) fn options(folder: &Path) -> LocalOptions {
 }
 
 /// Calls an instance: status and body.
-pub(crate) async fn call(address: SocketAddr, path: &str, body: &str) -> Result<(u16, String), String> {
+pub(crate) async fn call(address: &HostAddress, path: &str, body: &str) -> Result<(u16, String), String> {
     call_with(address, path, body, &[]).await
 }
 
 /// Calls an instance with headers.
 pub(crate) async fn call_with(
-    address: SocketAddr,
+    address: &HostAddress,
     path: &str,
     body: &str,
     headers: &[(&str, &str)],
 ) -> Result<(u16, String), String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let HostAddress::Unix(socket) = address else { panic!("{address} is open to the whole machine") };
+    let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(connection);
@@ -71,6 +72,27 @@ pub(crate) async fn call_with(
     let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
     Ok((head.status.as_u16(), String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Where a process listens for TCP, as the system writes addresses.
+pub(crate) fn ports(pid: u32) -> Vec<String> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let sockets: Vec<String> = open
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
+        .collect();
+    let mut ports = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        for line in std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (address, state, socket) = (fields[1], fields[3], fields[9]);
+            // TCP_LISTEN of the kernel's.
+            if state == "0A" && sockets.iter().any(|own| own == socket) {
+                ports.push(address.to_owned());
+            }
+        }
+    }
+    ports
 }
 
 pub(crate) fn signal(pid: u32, signal: Signal) {

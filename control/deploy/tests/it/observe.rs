@@ -31,9 +31,9 @@ async fn lines_of_an_execution_name_its_trace() {
     let parent = parent();
     let headers = [("traceparent", parent.as_str())];
     // Nobody is told of the host's part, so the handler sees what the caller said.
-    assert_eq!(call_with(address, "/trace", "", &headers).await, Ok((200, parent.clone())));
-    assert_eq!(call_with(address, "/lines", "2", &headers).await.unwrap().0, 200);
-    assert_eq!(call(address, "/hold", "0").await.unwrap().0, 200);
+    assert_eq!(call_with(&address, "/trace", "", &headers).await, Ok((200, parent.clone())));
+    assert_eq!(call_with(&address, "/lines", "2", &headers).await.unwrap().0, 200);
+    assert_eq!(call(&address, "/hold", "0").await.unwrap().0, 200);
     for text in ["line 0", "line 1"] {
         let line = watch.line(id, |line| line.text == text).await;
         assert_eq!((line.trace_id.as_str(), line.execution_id.len()), (TRACE, 26), "{line:?}");
@@ -58,7 +58,7 @@ async fn a_collector_gets_the_hosts_part_of_the_trace() {
     let id = watch.start(&backend, 1, good);
     let address = watch.healthy(id).await;
     let parent = parent();
-    let seen = call_with(address, "/trace", "", &[("traceparent", &parent)]).await.unwrap().1;
+    let seen = call_with(&address, "/trace", "", &[("traceparent", &parent)]).await.unwrap().1;
     let seen: TraceContext = seen.parse().unwrap();
     assert_eq!(seen.trace.to_string(), TRACE);
     assert_ne!(seen.to_string(), parent, "the handler is called in the host's span");
@@ -109,9 +109,9 @@ async fn the_reference_lists_the_metrics_that_are_served() {
     let mut watch = Watch::new();
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
-    assert_eq!(call(address, "/", "").await.unwrap().0, 200);
+    assert_eq!(call(&address, "/", "").await.unwrap().0, 200);
     // Errors are listed by type, once there is one.
-    assert_eq!(call_with(address, "/", "", &[("x-ignite-timeout-ms", "soon")]).await.unwrap().0, 400);
+    assert_eq!(call_with(&address, "/", "", &[("x-ignite-timeout-ms", "soon")]).await.unwrap().0, 400);
     let socket = stage.files()[0].join("admin.sock");
     let mut admin = UnixStream::connect(socket).await.unwrap();
     admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: host\r\nconnection: close\r\n\r\n").await.unwrap();

@@ -19,7 +19,7 @@ async fn a_warm_host_is_used_and_replaced() {
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
     assert!(warm.contains(&stage.backend.process_id(id).unwrap()), "another host was started");
-    assert_eq!(call(address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
+    assert_eq!(call(&address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
     until("another is up in its place", || stage.backend.warm("python") == 1).await;
     // Lines from before it had an app are none of the app's.
     stage.backend.drain(id);
@@ -39,7 +39,7 @@ async fn one_that_died_while_it_waited_is_not_used() {
     let mut watch = Watch::new();
     let id = watch.start(&*stage.backend, 1, stage.good());
     let address = watch.healthy(id).await;
-    assert_eq!(call(address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
+    assert_eq!(call(&address, "/", "").await, Ok((200, "hello from acme/hello".to_owned())));
     stage.backend.drain(id);
     watch.ended(id).await;
 }

@@ -10,9 +10,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Longest time for a connection.
@@ -26,27 +27,39 @@ pub(crate) enum SendError {
     BrokenOff(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sends a request to `host:port` and waits for the head of its answer.
+/// Sends a request to `host:port`, or to the Unix socket `unix:PATH`, and waits for the head of its answer.
 pub(crate) async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, SendError> {
     let connected = tokio::time::timeout(CONNECT_MAX, async {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)
+        match address.strip_prefix("unix:") {
+            Some(path) => begin(UnixStream::connect(path).await?).await,
+            None => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                begin(stream).await
+            }
+        }
     });
     let (mut sender, connection) = match connected.await {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return Err(SendError::NotDelivered(error.into())),
         Err(elapsed) => return Err(SendError::NotDelivered(elapsed.into())),
     };
-    let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-        // Its faults are those of its one request.
-        let _ = connection.await;
-    }));
     let answer = sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
         Some(_) => SendError::NotDelivered(error.into_error().into()),
         None => SendError::BrokenOff(error.into_error().into()),
     })?;
     Ok(answer.map(|inner| AnswerBody { inner, _connection: connection }))
+}
+
+async fn begin(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> std::io::Result<(SendRequest<Full<Bytes>>, AbortOnDropHandle<()>)> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    let driver = tokio::spawn(async move {
+        // Its faults are those of its one request.
+        let _ = connection.await;
+    });
+    Ok((sender, AbortOnDropHandle::new(driver)))
 }
 
 /// The body of an answer. While it is there, so is its connection.
