@@ -60,8 +60,10 @@ pub(crate) fn source(artifact: &Path) -> ArtifactSource {
     if artifact.is_dir() { ArtifactSource::Dir(artifact.to_owned()) } else { ArtifactSource::File(artifact.to_owned()) }
 }
 
-/// The threads that a host runs on.
+/// The threads that a host or the platform runs on.
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
+    // Before there are any. Where it is refused, all is only slower.
+    let _ = ignite_scheduling::prefer_batches();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

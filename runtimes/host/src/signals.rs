@@ -27,6 +27,8 @@ pub fn run_until_signal(config: HostConfig) -> ExitCode {
         return ExitCode::from(EXIT_NO_OWN_USER);
     }
     crate::descriptors::raise();
+    // Before there are threads and workers, which are to have it as well. Where it is refused, all is only slower.
+    let _ = ignite_scheduling::prefer_batches();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&StartErrorText(error.to_string())),

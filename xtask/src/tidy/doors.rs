@@ -9,6 +9,7 @@ const UNSAFE_DOORS: &[(&str, &str)] = &[
     ("compiler/sandbox/", "system calls"),
     ("runtimes/process/", "one system call between fork and exec"),
     ("runtimes/wasm/", "maps machine code that this program has compiled itself"),
+    ("scheduling/", "one system call"),
     ("sdk-rust/", "code generated from the WIT world"),
 ];
 
