@@ -58,7 +58,12 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
                 run.reads(context.named(&["GOENV"])).reads(context.of_home(&[".config/go/env"]))
             }
             // What was fetched is not to be changed by what is built from it.
-            Phase::Build => run.env("GOPROXY", "off").reads([&modules]).writes([&out_folder]),
+            // Below its folder for settings go keeps counts of its own use, and starts a process to send them. It takes no
+            // relative one, and then does neither.
+            Phase::Build => {
+                let run = run.env("GOPROXY", "off").env("XDG_CONFIG_HOME", "none");
+                run.reads([&modules]).writes([&out_folder])
+            }
         };
         for (name, value) in [
             ("GOFLAGS", "-mod=mod -modcacherw"),
@@ -68,7 +73,6 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
             ("GOARCH", "amd64"),
             ("GOAMD64", "v1"),
             ("CGO_ENABLED", "0"),
-            ("GOTELEMETRY", "off"),
         ] {
             run = run.env(name, value);
         }
