@@ -228,7 +228,7 @@ const PROBE_MAX: Duration = Duration::from_millis(100);
 /// Probes that are timed.
 const PROBES: usize = 100;
 
-/// The bound is the issue's, 100 ms, plus what the machine itself takes: how long a bare server needs that is asked in
+/// The bound is 100 ms, plus what the machine itself takes: how long a bare server needs that is asked in
 /// the same moments. With all processors taken by others the host too has to wait for its turn, on any system; it must not
 /// wait for anything else. One probe in twenty may be later: a single missed turn of a shared machine says nothing.
 #[test]
