@@ -1,18 +1,16 @@
 //! The gateway as a whole: listeners, connections, drain.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ignite_store_meta::{ChangeItem, Meta};
-use ignite_timers::KeptTimer;
+use ignite_waiting::{KeptTimer, until_rung};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -215,22 +213,7 @@ async fn connection(stream: TcpStream, shared: &Arc<Shared>, stop: CancellationT
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
-    // Unconstrained: a poll that was put off for the sake of other tasks would not have begun to listen.
-    let mut stopped = std::pin::pin!(tokio::task::unconstrained(stop.cancelled()));
-    let mut listening = false;
-    let ended = poll_fn(|cx| {
-        if serving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        // The end wakes this task, whose waker stays the same; to listen again at each request would take a lock that all
-        // connections share. The flag is set before anybody is woken.
-        if !listening || shared.draining.load(Ordering::Acquire) {
-            listening = true;
-            return stopped.as_mut().poll(cx).map(|()| false);
-        }
-        Poll::Pending
-    });
-    if ended.await {
+    if until_rung(serving.as_mut(), stop.cancelled(), || shared.draining.load(Ordering::Acquire)).await {
         return;
     }
     serving.as_mut().graceful_shutdown();

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
-use ignite_timers::{Elapsed, KeptTimer};
+use ignite_waiting::{Elapsed, KeptTimer};
 use tokio::time::{Instant, timeout};
 
 use crate::errors::HostError;

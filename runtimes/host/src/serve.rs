@@ -1,11 +1,8 @@
 //! Connections and what happens on them.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -15,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ignite_core_model::{ExecutionId, Limits};
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
-use ignite_timers::KeptTimer;
+use ignite_waiting::{KeptTimer, until_rung};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -129,7 +126,7 @@ async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: wat
         });
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        if until_stopping(connection.as_mut(), shared, &mut stopping).await {
+        if until_rung(connection.as_mut(), stopping.wait_for(|stop| *stop), || shared.is_draining()).await {
             return;
         }
         connection.as_mut().graceful_shutdown();
@@ -141,7 +138,7 @@ async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: wat
         });
         let connection = http1_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        if until_stopping(connection.as_mut(), shared, &mut stopping).await {
+        if until_rung(connection.as_mut(), stopping.wait_for(|stop| *stop), || shared.is_draining()).await {
             return;
         }
         connection.as_mut().graceful_shutdown();
@@ -157,34 +154,6 @@ struct Desk {
     body_timer: KeptTimer,
     /// For the execution.
     timer: KeptTimer,
-}
-
-/// Runs a connection to its end, or until the host stops; whether it ended.
-///
-/// The receiver stays its caller's: by those that are left the host knows which connections are not finished.
-async fn until_stopping(
-    mut connection: Pin<&mut impl Future>,
-    shared: &Shared,
-    stopping: &mut watch::Receiver<bool>,
-) -> bool {
-    // Unconstrained: a poll that was put off for the sake of other tasks would not have begun to listen.
-    let mut stopped = std::pin::pin!(tokio::task::unconstrained(stopping.wait_for(|stop| *stop)));
-    let mut listening = false;
-    poll_fn(|cx| {
-        // The connection first: one that is told to shut down before it has read anything ends without an answer.
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        // The bell wakes this task, whose waker stays the same; to listen again at each request would cost a lock that
-        // all connections share. The flag is set before the bell rings.
-        if !listening || shared.is_draining() {
-            listening = true;
-            ready!(stopped.as_mut().poll(cx).map(drop));
-            return Poll::Ready(false);
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
