@@ -9,16 +9,27 @@
 use std::io;
 
 /// Puts the calling thread under the batch policy, and with it all threads and processes that it starts from now on. Weights
-/// (`nice(2)`) stay as they are.
+/// (`nice(2)`) stay as they are, and so does a policy other than the usual one: somebody chose it, as with chrt(1).
 ///
 /// # Errors
 /// Where the system does not allow it, as in some sandboxes. All goes on as before then.
 pub fn prefer_batches() -> io::Result<()> {
-    // This policy has no priorities: sched_setscheduler(2) takes 0 alone.
+    if policy()? == libc::SCHED_OTHER { set(libc::SCHED_BATCH) } else { Ok(()) }
+}
+
+fn policy() -> io::Result<i32> {
+    #[allow(unsafe_code, reason = "the libraries of system calls that the workspace has do not know this one")]
+    // SAFETY: the call takes one number; 0 names the calling thread.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    if policy < 0 { Err(io::Error::last_os_error()) } else { Ok(policy) }
+}
+
+fn set(policy: i32) -> io::Result<()> {
+    // The policies set here have no priorities: sched_setscheduler(2) takes 0 alone.
     let none = libc::sched_param { sched_priority: 0 };
     #[allow(unsafe_code, reason = "the libraries of system calls that the workspace has do not know this one")]
     // SAFETY: the call reads one structure, which outlives it; 0 names the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) };
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const none) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -30,29 +41,37 @@ mod tests {
 
     use super::*;
 
-    /// The policy, 41st of the fields that proc_pid_stat(5) lists.
-    fn policy(stat: &str) -> i32 {
+    /// That of a child, 41st of the fields that proc_pid_stat(5) lists.
+    fn of_child() -> i32 {
+        let child = Command::new("cat").arg("/proc/self/stat").output().unwrap();
+        let stat = String::from_utf8(child.stdout).unwrap();
         // The name of the program, in brackets, may hold anything; it is the second.
         stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap()
     }
 
-    fn own() -> i32 {
-        policy(&std::fs::read_to_string("/proc/thread-self/stat").unwrap())
+    /// In a thread that begins with a policy, and leaves that of the test as it is.
+    fn under(begin: i32, then: impl FnOnce() + Send + 'static) {
+        let started = thread::spawn(move || {
+            set(begin).unwrap();
+            prefer_batches().unwrap();
+            then();
+        });
+        started.join().unwrap();
     }
 
     #[test]
     fn what_is_started_later_has_it_too_and_nothing_else() {
-        let before = own();
-        assert_ne!(before, libc::SCHED_BATCH);
-        thread::spawn(|| {
-            prefer_batches().unwrap();
-            assert_eq!(own(), libc::SCHED_BATCH);
-            thread::spawn(|| assert_eq!(own(), libc::SCHED_BATCH)).join().unwrap();
-            let child = Command::new("cat").arg("/proc/self/stat").output().unwrap();
-            assert_eq!(policy(&String::from_utf8(child.stdout).unwrap()), libc::SCHED_BATCH);
-        })
-        .join()
-        .unwrap();
-        assert_eq!(own(), before);
+        let before = policy().unwrap();
+        under(libc::SCHED_OTHER, || {
+            assert_eq!(policy().unwrap(), libc::SCHED_BATCH);
+            thread::spawn(|| assert_eq!(policy().unwrap(), libc::SCHED_BATCH)).join().unwrap();
+            assert_eq!(of_child(), libc::SCHED_BATCH);
+        });
+        assert_eq!(policy().unwrap(), before);
+    }
+
+    #[test]
+    fn a_policy_that_was_chosen_stays() {
+        under(libc::SCHED_IDLE, || assert_eq!(policy().unwrap(), libc::SCHED_IDLE));
     }
 }
