@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use ignite_core_model::HostAddress;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -27,12 +28,13 @@ pub(crate) enum SendError {
     BrokenOff(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sends a request to `host:port`, or to the Unix socket `unix:PATH`, and waits for the head of its answer.
+/// Sends a request to `host:port`, or to a [`HostAddress`] as it is written, and waits for the head of its answer.
 pub(crate) async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, SendError> {
     let connected = tokio::time::timeout(CONNECT_MAX, async {
-        match address.strip_prefix("unix:") {
-            Some(path) => begin(UnixStream::connect(path).await?).await,
-            None => {
+        match address.parse() {
+            Ok(HostAddress::Unix(path)) => begin(UnixStream::connect(path).await?).await,
+            // The name of a host, where it is no address.
+            Ok(HostAddress::Tcp(_)) | Err(_) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 begin(stream).await
