@@ -81,11 +81,10 @@ impl HostProcess {
     pub(super) async fn start(options: &LocalOptions, start: Start<'_>) -> Result<Self, NotStarted> {
         let deadline = Instant::now() + options.start_max;
         let folder = Folder(start.folder.clone());
-        let (admin, unpacked) = (folder.0.join("admin.sock"), folder.0.join("work"));
-        let socket = folder.0.join("app.sock");
+        let (admin, unpacked) = (admin_socket(&start.folder), work_folder(&start.folder));
         std::fs::create_dir_all(&unpacked)
             .map_err(|error| NotStarted::Other(format!("could not make {}: {error}", unpacked.display())))?;
-        let mut child = command(options, &start, (&socket, &admin), &unpacked).spawn().map_err(|error| {
+        let mut child = command(options, &start).spawn().map_err(|error| {
             NotStarted::Other(format!("could not start {}: {error}", options.host_program.display()))
         })?;
         // At once: what it starts is in its group only from then on.
@@ -202,7 +201,15 @@ pub(super) fn kill_at(options: &LocalOptions) -> Instant {
     Instant::now() + options.drain_max + KILL_AFTER_DRAIN
 }
 
-fn command(options: &LocalOptions, start: &Start<'_>, (socket, admin): (&Path, &Path), unpacked: &Path) -> Command {
+fn admin_socket(folder: &Path) -> PathBuf {
+    folder.join("admin.sock")
+}
+
+fn work_folder(folder: &Path) -> PathBuf {
+    folder.join("work")
+}
+
+fn command(options: &LocalOptions, start: &Start<'_>) -> Command {
     let mut command = Command::new(&options.host_program);
     if start.own_user {
         command.arg("--own-user");
@@ -211,11 +218,11 @@ fn command(options: &LocalOptions, start: &Start<'_>, (socket, admin): (&Path, &
         .args(["--warm", start.runtime, "--stop-with-stdin"])
         // No port: whatever runs on this machine could call it there, whoever's app it is.
         .arg("--socket")
-        .arg(socket)
+        .arg(start.folder.join("app.sock"))
         .arg("--admin")
-        .arg(format!("unix:{}", admin.display()))
+        .arg(HostAddress::Unix(admin_socket(&start.folder)).to_string())
         .arg("--work-dir")
-        .arg(unpacked)
+        .arg(work_folder(&start.folder))
         .arg("--cache-dir")
         .arg(&options.cache_dir)
         .env_clear()
