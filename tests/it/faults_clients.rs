@@ -156,6 +156,7 @@ fn a_host_with_few_descriptors_keeps_some_for_its_workers() {
     for (index, mut client) in waiting.into_iter().enumerate() {
         let answer = client.answer().unwrap();
         if answer.status == 502 {
+            answer.error(502, "worker_lost").unwrap();
             lost += 1;
         } else {
             assert_eq!(answer.text(), index.to_string());
