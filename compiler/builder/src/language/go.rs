@@ -57,11 +57,11 @@ pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<
                 let run = context.fetching(run).writes([&modules, &path]).envs(context.pass(FETCH_VARIABLES));
                 run.reads(context.named(&["GOENV"])).reads(context.of_home(&[".config/go/env"]))
             }
-            // What was fetched is not to be changed by what is built from it.
-            // Below its folder for settings go keeps counts of its own use, and starts a process to send them. It takes no
-            // relative one, and then does neither.
             Phase::Build => {
+                // In its folder for settings go keeps counts of its own use, and starts a process that would send them. It
+                // takes no relative folder, and then does neither.
                 let run = run.env("GOPROXY", "off").env("XDG_CONFIG_HOME", "none");
+                // What was fetched is not to be changed by what is built from it.
                 run.reads([&modules]).writes([&out_folder])
             }
         };
