@@ -1,5 +1,5 @@
-//! The public listener: an address of the network, or a Unix socket for a gateway on the same machine, which is reached with a
-//! third of the work in the kernel and by nobody who may not open it.
+//! The public listener: an address of the network, or a Unix socket for a gateway on the same machine, which nobody reaches who
+//! may not open it.
 
 use std::future::Future;
 use std::io;
