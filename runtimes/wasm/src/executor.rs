@@ -27,6 +27,7 @@ use crate::load::Handler;
 use crate::metrics::{self, Gauge};
 use crate::pump::{BODY_PARTS_MAX, Early, Ends, Streaming, report};
 use crate::ready::Ready;
+use crate::together::Together;
 use crate::warm::WarmWasm;
 use crate::{function, wasi_http};
 
@@ -44,6 +45,7 @@ struct Inner {
     ready: OnceLock<Arc<Ready>>,
     /// Whether `health` is [`Health::Ready`], to be asked by each execution without a lock.
     serves: AtomicBool,
+    together: Together,
     stop: CancellationToken,
 }
 
@@ -69,6 +71,7 @@ impl WasmExecutor {
             health: watch::Sender::new(Health::Starting),
             ready: OnceLock::new(),
             serves: AtomicBool::new(false),
+            together: Together::default(),
             stop: CancellationToken::new(),
         });
         tokio::spawn(Arc::clone(&inner).load(config, warm));
@@ -181,9 +184,13 @@ impl Inner {
     /// The limits around [`Inner::answer`], which ends when its future is dropped.
     async fn invoke(&self, invocation: Invocation) -> Result<Reply, InvokeError> {
         let deadline = invocation.deadline;
+        let begun = Instant::now();
         let mut answer = pin!(self.answer(invocation));
         // Most guests answer without ever waiting: for those no timer is set and no bell listened to.
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            if let Ok(Reply { body: ReplyBody::Full(body), .. }) = &answer {
+                self.together.wait(begun.elapsed(), body.len()).await;
+            }
             return answer;
         }
         tokio::select! {

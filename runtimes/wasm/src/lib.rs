@@ -27,6 +27,7 @@ mod pulse;
 mod pump;
 mod ready;
 mod state;
+mod together;
 mod warm;
 mod wasi_http;
 
