@@ -11,11 +11,13 @@ mod error;
 pub mod fake;
 mod invocation;
 mod logs;
+mod together;
 
 pub use body::{BodySender, BodyStream, Broken, Disconnected, body_channel};
 pub use error::InvokeError;
 pub use invocation::{Invocation, Reply, ReplyBody, RequestBody, Slot};
 pub use logs::{DiscardLogs, LogLine, LogSink, LogSource};
+pub use together::leave_together;
 
 use std::future::Future;
 use std::pin::Pin;

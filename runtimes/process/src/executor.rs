@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ignite_core_model::Fault;
-use ignite_runtimes_executor::{BodyStream, BoxFuture, Executor, Health, Invocation, InvokeError, Reply, RequestBody};
+use ignite_runtimes_executor::{
+    BodyStream, BoxFuture, Executor, Health, Invocation, InvokeError, Reply, RequestBody, leave_together,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -153,11 +155,19 @@ impl ProcessExecutor {
             match lease.worker().dispatch(load) {
                 Ok((id, answer)) => {
                     let Some(worker) = lease.keep() else { break };
+                    let single = worker.is_single();
                     let mut in_flight = InFlight::new(worker, id);
                     let word = answer.await;
                     in_flight.answered();
                     match word {
-                        Ok(Word::Answer(answer)) => return answer,
+                        Ok(Word::Answer(answer)) => {
+                            // Those of a worker that runs many come many at a time already. What else is ready here is the
+                            // host's own work, which is quick.
+                            if let (true, Ok(reply)) = (single, &answer) {
+                                leave_together(reply).await;
+                            }
+                            return answer;
+                        }
                         Ok(Word::Back(again)) => load = Load::Again(again),
                         Err(_) => {
                             let cause = "its host gave it up".into();

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use ignite_core_model::Limits;
 use ignite_runtimes_executor::{
     BoxFuture, Executor, Health, Invocation, InvokeError, LogSink, LogSource, Reply, ReplyBody, RequestBody, Slot,
-    body_channel,
+    body_channel, leave_together,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -25,9 +25,9 @@ use crate::failure::describe;
 use crate::lines::ExecutionLog;
 use crate::load::Handler;
 use crate::metrics::{self, Gauge};
+use crate::pace::Pace;
 use crate::pump::{BODY_PARTS_MAX, Early, Ends, Streaming, report};
 use crate::ready::Ready;
-use crate::together::Together;
 use crate::warm::WarmWasm;
 use crate::{function, wasi_http};
 
@@ -45,7 +45,7 @@ struct Inner {
     ready: OnceLock<Arc<Ready>>,
     /// Whether `health` is [`Health::Ready`], to be asked by each execution without a lock.
     serves: AtomicBool,
-    together: Together,
+    pace: Pace,
     stop: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl WasmExecutor {
             health: watch::Sender::new(Health::Starting),
             ready: OnceLock::new(),
             serves: AtomicBool::new(false),
-            together: Together::default(),
+            pace: Pace::default(),
             stop: CancellationToken::new(),
         });
         tokio::spawn(Arc::clone(&inner).load(config, warm));
@@ -188,8 +188,10 @@ impl Inner {
         let mut answer = pin!(self.answer(invocation));
         // Most guests answer without ever waiting: for those no timer is set and no bell listened to.
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
-            if let Ok(Reply { body: ReplyBody::Full(body), .. }) = &answer {
-                self.together.wait(begun.elapsed(), body.len()).await;
+            if let Ok(reply) = &answer
+                && self.pace.is_quick(begun.elapsed())
+            {
+                leave_together(reply).await;
             }
             return answer;
         }

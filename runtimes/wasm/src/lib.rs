@@ -23,11 +23,11 @@ mod load;
 mod memory;
 mod metrics;
 mod offers;
+mod pace;
 mod pulse;
 mod pump;
 mod ready;
 mod state;
-mod together;
 mod warm;
 mod wasi_http;
 
