@@ -24,11 +24,10 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(5);
 
 /// Workers a core that are started as soon as somebody waits: that many keep it busy.
-const WORKERS_PER_CORE: usize = 2;
+const WORKERS_PER_CORE: usize = 4;
 
-/// Further ones are started for those who have waited this long, at most as many as there are. Where handlers are short,
-/// more processes only take turns on the same cores: sixteen of them cost a third more processor time per request than
-/// four.
+/// Further ones are started for those who have waited this long, at most as many as there are: where handlers are short, more
+/// processes only take turns on the same cores.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// A zygote forks one worker before anybody needs it, this long after it was last busy with one that was: a fork copies
