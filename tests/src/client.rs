@@ -1,6 +1,6 @@
 //! A client that sends exactly the bytes it is told to, and takes its time where a test wants it to.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,7 @@ impl Client {
         ensure!(self.ahead.is_empty(), "further bytes: {}", String::from_utf8_lossy(&self.ahead));
         self.stream.set_read_timeout(Some(wait))?;
         let mut part = [0; 1024];
-        let read = self.stream.read(&mut part);
+        let read = self.read(&mut part);
         self.stream.set_read_timeout(Some(READ_MAX))?;
         match read {
             Ok(0) => Ok(true),
@@ -174,7 +174,7 @@ impl Client {
         ensure!(self.ahead.is_empty(), "further bytes: {}", String::from_utf8_lossy(&self.ahead));
         self.stream.set_nonblocking(true)?;
         let mut part = [0; 1024];
-        let read = self.stream.read(&mut part);
+        let read = self.read(&mut part);
         self.stream.set_nonblocking(false)?;
         match read {
             Ok(0) => Ok(false),
@@ -206,9 +206,20 @@ impl Client {
         }
     }
 
+    /// Reads what comes. A read that is limited in time is not taken up again by itself after a signal, such as that of a child
+    /// of another test that has ended (signal(7)).
+    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(part) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     fn more(&mut self) -> Result<()> {
         let mut part = vec![0; 64 * 1024];
-        let count = self.stream.read(&mut part).with_context(|| {
+        let count = self.read(&mut part).with_context(|| {
             format!("no further bytes after {:?}", String::from_utf8_lossy(&self.ahead[..self.ahead.len().min(500)]))
         })?;
         ensure!(count > 0, "the connection ended after {:?}", String::from_utf8_lossy(&self.ahead));
