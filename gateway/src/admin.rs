@@ -2,7 +2,6 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 use ignite_probes::{Answer, words};
@@ -19,7 +18,7 @@ fn answer(path: &str, shared: &Shared) -> Answer {
     match path {
         "/metrics" => ignite_probes::metrics(shared.metrics.text()),
         "/livez" => words(StatusCode::OK, "live\n"),
-        "/readyz" if shared.ready.load(Ordering::Acquire) => words(StatusCode::OK, "ready\n"),
+        "/readyz" if *shared.ready.borrow() => words(StatusCode::OK, "ready\n"),
         "/readyz" => words(StatusCode::SERVICE_UNAVAILABLE, "waits for the routes: the store was not read yet\n"),
         _ => words(StatusCode::NOT_FOUND, "there are /metrics, /readyz and /livez\n"),
     }

@@ -13,6 +13,9 @@ pub enum GatewayError {
     /// No app has this hostname.
     #[error("no app is served under this hostname")]
     UnknownHost,
+    /// The routes were not read yet, so nobody knows whether there is one.
+    #[error("the gateway has not read its routes yet: try again")]
+    Starting,
     /// The request names no host, or more than one.
     #[error("the request names no host: send one `Host` header")]
     NoHost,
@@ -66,6 +69,7 @@ impl GatewayError {
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownHost => (StatusCode::NOT_FOUND, "unknown_host"),
+            Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no_host"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),

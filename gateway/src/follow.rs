@@ -1,7 +1,6 @@
 //! Keeps the table in line with the store, and acknowledges what it shows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ignite_store_meta::{Changes, Meta, MetaError, Topic};
@@ -29,7 +28,7 @@ pub(crate) async fn follow(
     meta: Meta,
     table: Arc<Table>,
     name: String,
-    ready: Arc<AtomicBool>,
+    ready: Arc<watch::Sender<bool>>,
     stop: CancellationToken,
 ) {
     let mut signal = meta.subscribe(Topic::Changes);
@@ -40,7 +39,7 @@ pub(crate) async fn follow(
     loop {
         let wait = match follower.look().await {
             Ok(seen) => {
-                ready.store(true, Ordering::Release);
+                ready.send_if_modified(|ready| !std::mem::replace(ready, true));
                 shows.send_replace(seen);
                 LOOK_EVERY
             }

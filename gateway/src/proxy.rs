@@ -30,7 +30,7 @@ pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> R
     let (method, uri) = (request.method().clone(), request.uri().clone());
     shared.metrics.in_flight.inc();
     let label = headers::label(&request, &shared.config.base_domain);
-    let found = label.and_then(|label| Ok((shared.table.find(&label).ok_or(GatewayError::UnknownHost)?, label)));
+    let found = label.and_then(|label| Ok((shared.table.find(&label).ok_or_else(|| shared.no_app())?, label)));
     let led = match &found {
         Ok((app, label)) => {
             let call = Call { execution, trace: entered.context, let_in: platform.is_some() };

@@ -12,8 +12,9 @@ use hyper_util::server::conn::auto;
 use ignite_store_meta::{ChangeItem, Meta};
 use ignite_waiting::{KeptTimer, until_rung};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,10 +22,13 @@ use crate::auth::Tokens;
 use crate::config::GatewayConfig;
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
-use crate::{Scaler, Table, admin, follow, proxy};
+use crate::{GatewayError, Scaler, Table, admin, follow, proxy};
 
 /// Connections that are made and not yet accepted.
 const BACKLOG: u32 = 4096;
+
+/// How long callers wait in the backlog for the first look at the routes. Where the store is away for longer they are told so.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(10);
 
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -52,9 +56,17 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     pub(crate) scaler: Arc<dyn Scaler>,
     pub(crate) metrics: Metrics,
-    pub(crate) ready: Arc<AtomicBool>,
+    /// Whether the routes were read.
+    pub(crate) ready: Arc<watch::Sender<bool>>,
     /// Set before connections are told to end.
     draining: AtomicBool,
+}
+
+impl Shared {
+    /// Why there is no app under a hostname.
+    pub(crate) fn no_app(&self) -> GatewayError {
+        if *self.ready.borrow() { GatewayError::UnknownHost } else { GatewayError::Starting }
+    }
 }
 
 /// A gateway that serves.
@@ -77,7 +89,7 @@ impl Gateway {
         let (listener, address) = listen(config.listen)?;
         let admin_listener = config.admin.map(listen).transpose()?;
         let lanes = Arc::new(Lanes::start().map_err(GatewayStartError::Threads)?);
-        let (stop, ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let (stop, ready) = (CancellationToken::new(), Arc::new(watch::Sender::new(false)));
         let name = config.name.clone();
         let shared = Arc::new(Shared {
             tokens: Tokens::new(meta.clone(), config.issuers.clone()),
@@ -132,7 +144,7 @@ impl Gateway {
         self.shared.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.connections.close();
-        let drained = tokio::time::timeout(self.shared.config.limits.drain_timeout, self.connections.wait()).await;
+        let drained = timeout(self.shared.config.limits.drain_timeout, self.connections.wait()).await;
         if drained.is_err() {
             tracing::warn!("requests were in flight when the drain time ended");
         }
@@ -163,6 +175,12 @@ async fn accept(
     connections: TaskTracker,
 ) {
     let places = Arc::new(Semaphore::new(shared.config.limits.connections_max));
+    // No app is unknown because its route was not read yet.
+    let mut ready = shared.ready.subscribe();
+    tokio::select! {
+        _ = timeout(FIRST_LOOK_MAX, ready.wait_for(|ready| *ready)) => {}
+        () = stop.cancelled() => return,
+    }
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,

@@ -246,6 +246,22 @@ async fn the_last_routes_are_served_while_the_store_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_app_is_unknown_because_its_route_was_not_read_yet() {
+    let mut stage = Stage::new(open()).await;
+    let instance = FakeInstance::start("hello").await;
+    stage.instances(1, &[(instance.address, 4)]).await;
+    assert_eq!(stage.get("/").await.status, 200);
+    for _ in 0..20 {
+        stage.restart().await;
+        assert_eq!(stage.call(&["GET / HTTP/1.1", HOST], "").await.status, 200, "the first request there is");
+    }
+    stage.meta.close().await;
+    stage.restart().await;
+    let answer = stage.call(&["GET / HTTP/1.1", HOST], "").await;
+    assert_eq!((answer.status, answer.kind().as_str()), (503, "starting"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_tells_what_it_sees() {
     let stage = Stage::new(open()).await;
     let instance = FakeInstance::start("hello").await;

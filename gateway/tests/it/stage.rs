@@ -66,6 +66,20 @@ impl Answer {
     }
 }
 
+async fn start(limits: GatewayLimits, meta: &Meta, seen: &Arc<Seen>) -> Gateway {
+    let config = GatewayConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        base_domain: "ignite.localhost".to_owned(),
+        name: "gateway".to_owned(),
+        tracer: Tracer::off(),
+        issuers: FakeIssuer::new(ISSUER_SEED).issuers(),
+        platform_key: Some(Secret::new(PLATFORM_KEY.to_owned())),
+        limits,
+    };
+    Gateway::start(config, meta.clone(), Arc::clone(seen) as Arc<dyn Scaler>).await.unwrap()
+}
+
 impl Stage {
     pub(crate) async fn new(settings: AppSettings) -> Self {
         Self::with_limits(settings, GatewayLimits::default()).await
@@ -98,20 +112,15 @@ impl Stage {
         let state = Change { state: "{}".to_owned(), ..Change::default() };
         meta.commit(&app, &Expected::New(HostLabel::of(&app)), &state, 1).await.unwrap();
         let seen = Arc::new(Seen::default());
-        let config = GatewayConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            base_domain: "ignite.localhost".to_owned(),
-            name: "gateway".to_owned(),
-            tracer: Tracer::off(),
-            issuers: FakeIssuer::new(ISSUER_SEED).issuers(),
-            platform_key: Some(Secret::new(PLATFORM_KEY.to_owned())),
-            limits,
-        };
-        let gateway = Gateway::start(config, meta.clone(), Arc::clone(&seen) as Arc<dyn Scaler>).await.unwrap();
+        let gateway = start(limits, &meta, &seen).await;
         let stage = Self { meta, gateway, seen, app, _folder: folder };
         stage.route(1, &settings, 1).await;
         stage
+    }
+
+    /// Ends the gateway, and starts another one in its place.
+    pub(crate) async fn restart(&mut self) {
+        self.gateway = start(GatewayLimits::default(), &self.meta, &self.seen).await;
     }
 
     async fn write(&self, change: Change) {
