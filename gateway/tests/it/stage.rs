@@ -118,7 +118,7 @@ impl Stage {
         stage
     }
 
-    /// Ends the gateway, and starts another one in its place.
+    /// Starts another gateway, which is asked from now on.
     pub(crate) async fn restart(&mut self) {
         self.gateway = start(GatewayLimits::default(), &self.meta, &self.seen).await;
     }
