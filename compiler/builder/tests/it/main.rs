@@ -7,6 +7,7 @@ mod builder;
 mod caches;
 mod dependencies;
 mod hostile;
+mod jsr;
 mod macros;
 mod mistakes;
 mod sources;
