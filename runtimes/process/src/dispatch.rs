@@ -7,19 +7,16 @@ use std::time::Duration;
 use ignite_core_abi::Headers;
 use ignite_core_abi::payload::Invoke;
 use ignite_core_model::ExecutionId;
+use ignite_framing::Flush;
 use ignite_runtimes_executor::{Invocation, RequestBody, Slot};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::ahead::{self, Again, Tokens};
-use crate::link::Flush;
 use crate::pool;
 use crate::process::KillReason;
 use crate::table::{Ahead, Entry, Stage, Table};
 use crate::worker::{Answer, Worker};
-
-/// With this many executions in flight frames wait for each other and go out together.
-const TOGETHER_MIN: u32 = 4;
 
 /// What whoever waits for an answer is told.
 pub(crate) enum Word {
@@ -114,8 +111,7 @@ impl Worker {
             self.send(Flush::Now, |out| write(load, id, out));
         } else {
             drop(table);
-            let flush = if in_flight < TOGETHER_MIN { Flush::Now } else { Flush::Together };
-            self.send(flush, |out| write(load, id, out));
+            self.send(Flush::beside(in_flight as usize), |out| write(load, id, out));
         }
         Ok((id, receiver))
     }

@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use ignite_core_abi::payload::{Failure, Hello, Log, Ready};
 use ignite_core_abi::{ABI_VERSION, FrameKind, STREAM_WINDOW_BYTES};
+use ignite_framing::{Flush, FrameReader, Incoming, Link, ReadEnd, Socket};
 use ignite_runtimes_executor::{LogLine, LogSource};
 use tokio::task::JoinSet;
 
 use crate::ahead::Tokens;
 use crate::launch::{self, Connection};
-use crate::link::{Flush, Link};
 use crate::process::{KillReason, Obituary, Process};
-use crate::reader::{FrameReader, Incoming, ReadEnd};
 use crate::shared::{Event, Shared};
-use crate::socket::Socket;
 use crate::starter;
 use crate::supervisor::OnItsWay;
 use crate::worker::{Worker, describe, level};
@@ -193,7 +191,7 @@ struct Promise {
 }
 
 async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameReader, Link, Promise), NotReady> {
-    let connection = connection.open().await.and_then(Socket::new).map_err(|_| NotReady::Closed)?;
+    let connection = connection.open().await.and_then(Socket::from_unix).map_err(|_| NotReady::Closed)?;
     let (mut reader, link) = split(shared, connection);
     let hello = Hello {
         abi_version: ABI_VERSION,

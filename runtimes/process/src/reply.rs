@@ -1,12 +1,11 @@
 //! From a RESULT frame to a reply.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
+use ignite_core_abi::DecodeError;
 use ignite_core_abi::payload::{Failure, Reply as ReplyPayload};
-use ignite_core_abi::{DecodeError, Headers};
+use ignite_framing::{HeadersError, Payload, header_map};
 use ignite_runtimes_executor::InvokeError;
-
-use crate::reader::Payload;
 
 /// An answer's status and headers, and (the first part of) its body.
 pub(crate) struct Head {
@@ -25,6 +24,8 @@ pub(crate) enum NoReply {
 
 /// Reads a RESULT payload.
 pub(crate) fn read(payload: Payload<'_>) -> Result<Head, NoReply> {
+    // Kept as one, of which the headers' values and the body are parts.
+    let payload = payload.keep(0);
     let reply = match ReplyPayload::decode(&payload) {
         Ok(reply) => reply,
         Err(DecodeError::OutOfRange(_)) => {
@@ -33,21 +34,11 @@ pub(crate) fn read(payload: Payload<'_>) -> Result<Head, NoReply> {
         Err(error) => return Err(NoReply::Fault(error)),
     };
     let status = StatusCode::from_u16(reply.status).map_err(|error| NoReply::Bad(error.to_string()))?;
-    let headers = headers(reply.headers)?;
-    let begin = payload.len() - reply.body.len();
-    Ok(Head { status, headers, body: payload.keep(begin) })
-}
-
-fn headers(block: Headers<'_>) -> Result<HeaderMap, NoReply> {
-    let mut headers = HeaderMap::new();
-    for entry in block {
-        let (name, value) = entry.map_err(NoReply::Fault)?;
-        let bad = |what: &str| NoReply::Bad(format!("the {what} of header `{}` is not valid", name.escape_debug()));
-        let parsed_name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("name"))?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| bad("value"))?;
-        headers.try_append(parsed_name, value).map_err(|_| NoReply::Bad("it has too many headers".into()))?;
-    }
-    Ok(headers)
+    let headers = header_map(reply.headers, &payload).map_err(|error| match error {
+        HeadersError::Malformed(error) => NoReply::Fault(error),
+        error => NoReply::Bad(error.to_string()),
+    })?;
+    Ok(Head { status, headers, body: payload.slice_ref(reply.body) })
 }
 
 /// The error an ERROR frame tells.

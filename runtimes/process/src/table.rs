@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use ignite_core_model::ExecutionId;
+use ignite_framing::Arriving;
 use ignite_runtimes_executor::Slot;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::dispatch::Word;
-use crate::stream::Stream;
 use crate::worker::Go;
 
 /// Bits of an id that tell the place in the table; the others count, so that no id comes twice.
@@ -46,7 +46,7 @@ pub(crate) enum Stage {
     /// Somebody waits for the answer.
     Waiting(oneshot::Sender<Word>),
     /// The head has been answered, the body is under way.
-    Streaming(Arc<Stream>),
+    Streaming(Arc<Arriving>),
     /// Nobody waits any more. The worker has been told and has not yet answered.
     Abandoned,
     /// It was taken back before it began. The worker has not yet said that it passed it over.

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use ignite_core_abi::payload::{CancelReason, Failure, Log, LogLevel, encode_empty};
 use ignite_core_abi::{FrameHeader, FrameKind};
+use ignite_framing::{Arriving, Flush, Incoming, Link, Payload};
 use ignite_runtimes_executor::{InvokeError, LogLine, LogSource, Reply, ReplyBody};
 use tokio::time::Instant;
 
 use crate::ahead::{Again, Tokens};
 use crate::dispatch::Word;
-use crate::link::{Flush, Link};
 use crate::pool;
 use crate::process::{KillReason, Obituary, Process};
-use crate::reader::{Incoming, Payload};
 use crate::reply::{self, NoReply};
 use crate::shared::{Event, Shared};
-use crate::stream::{self, Stream};
+use crate::stream;
 use crate::table::{Entry, Stage, Table};
 
 /// How long a worker that has been asked to go may take, beyond the executions it still has.
@@ -150,7 +149,7 @@ impl Worker {
                 return Ok(());
             }
         };
-        let stream = Arc::new(Stream::new());
+        let stream = Arc::new(Arriving::default());
         let sender = {
             let mut table = self.table();
             let Some(entry) = table.find(header.id)? else { return self.count_late() };
@@ -284,7 +283,7 @@ impl Worker {
     fn answer_early(&self, id: u64, answer: Answer) {
         let mut table = self.table();
         if let Ok(Some(entry)) = table.find(id) {
-            match std::mem::replace(&mut entry.stage, Stage::Streaming(Arc::new(Stream::new()))) {
+            match std::mem::replace(&mut entry.stage, Stage::Streaming(Arc::new(Arriving::default()))) {
                 Stage::Waiting(sender) => drop(sender.send(Word::Answer(answer))),
                 other => entry.stage = other,
             }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ignite_core_abi::payload::{Log, decode_number, encode_empty};
 use ignite_core_abi::{FrameKind, HEADER_BYTES};
+use ignite_framing::{Flush, Incoming, Link, Socket};
 use ignite_runtimes_executor::{LogLine, LogSource};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 use tokio::sync::oneshot;
@@ -15,11 +16,8 @@ use tokio::sync::oneshot;
 use crate::ahead::Tokens;
 use crate::child::{Child, End};
 use crate::launch::{self, Streams};
-use crate::link::{Flush, Link};
 use crate::process::Process;
-use crate::reader::Incoming;
 use crate::shared::Shared;
-use crate::socket::Socket;
 use crate::worker::{Fault, level};
 
 /// A ready zygote.
@@ -68,7 +66,7 @@ impl Zygote {
     /// When streams cannot be made, or the zygote or its child is gone.
     pub(crate) async fn fork(&self, shared: &Shared) -> io::Result<Forked> {
         let Streams { connection, output, theirs } = launch::streams()?;
-        let connection = Socket::new(connection)?;
+        let connection = Socket::from_unix(connection)?;
         let tokens = if self.ahead { Some(Tokens::new()?) } else { None };
         let (sender, receiver) = oneshot::channel();
         let id = {

@@ -7,7 +7,7 @@ use super::House;
 /// The rows of the house, lowest first. Rooms of one row do not know each other; crates of one room may.
 const ROWS: &[&[&str]] = &[
     &["core"],
-    &["store", "cgroups", "identity", "probes", "scheduling", "telemetry", "waiting", "sdk-macros"],
+    &["store", "cgroups", "framing", "identity", "probes", "scheduling", "telemetry", "waiting", "sdk-macros"],
     &["compiler", "runtimes", "control", "gateway", "sdk-rust"],
     &["cli"],
     &["tests", "xtask"],

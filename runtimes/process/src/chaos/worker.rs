@@ -9,6 +9,7 @@ use std::time::Duration;
 use ignite_core_abi::flags::END;
 use ignite_core_abi::payload::Invoke;
 use ignite_core_abi::{FrameKind, HEADER_BYTES, split_frame};
+use ignite_framing::Socket;
 use rustix::process::{Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -23,7 +24,6 @@ use crate::launch::{self, Streams};
 use crate::life;
 use crate::process::Process;
 use crate::shared::Shared;
-use crate::socket::Socket;
 use crate::supervisor::Counter;
 
 /// Longest pause of a worker, in microseconds.
@@ -63,7 +63,7 @@ async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness:
         fake.serve(UnixStream::from_std(socket).expect("a runtime")).await;
         drop((stdout, stderr));
     });
-    let (reader, link) = life::split(shared, Socket::new(connection).expect("a runtime"));
+    let (reader, link) = life::split(shared, Socket::from_unix(connection).expect("a runtime"));
     let way = Counter::default().add();
     let life = life::serve_worker(shared, &process, reader, link, (capacity, None), way);
     life::watched(shared, &process, life).await;

@@ -1,4 +1,4 @@
-//! The reading side of a worker's socket: bytes to frames.
+//! The reading side of a socket: bytes to frames.
 
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -18,8 +18,8 @@ const SHORT_BYTES_MAX: usize = 16 * 1024;
 /// Status and length of the header block, in front of every answer.
 const RESULT_HEAD_BYTES: usize = 6;
 
-/// What comes from a worker.
-pub(crate) enum Incoming<'a> {
+/// What comes from the other side.
+pub enum Incoming<'a> {
     /// A frame.
     Frame(FrameHeader, Payload<'a>),
     /// A complete answer whose body is longer than allowed. Its bytes have been read and forgotten.
@@ -30,7 +30,7 @@ pub(crate) enum Incoming<'a> {
 }
 
 /// The payload of a frame.
-pub(crate) enum Payload<'a> {
+pub enum Payload<'a> {
     /// In the reader's buffer.
     Short(&'a [u8]),
     /// In memory of its own.
@@ -50,7 +50,8 @@ impl Deref for Payload<'_> {
 
 impl Payload<'_> {
     /// From byte `begin` on, to be kept.
-    pub(crate) fn keep(self, begin: usize) -> Bytes {
+    #[must_use]
+    pub fn keep(self, begin: usize) -> Bytes {
         match self {
             Self::Short(bytes) => Bytes::copy_from_slice(&bytes[begin..]),
             Self::Long(bytes) => Bytes::from(bytes).slice(begin..),
@@ -60,8 +61,8 @@ impl Payload<'_> {
 
 /// Why reading ended.
 #[derive(Debug)]
-pub(crate) enum ReadEnd {
-    /// The worker closed its socket, or the socket failed.
+pub enum ReadEnd {
+    /// The other side closed its socket, or the socket failed.
     Closed,
     /// What came is not a frame.
     Fault(String),
@@ -74,7 +75,7 @@ impl From<FrameError> for ReadEnd {
 }
 
 /// Frames as they arrive.
-pub(crate) struct FrameReader {
+pub struct FrameReader {
     socket: Arc<Socket>,
     buffer: Box<[u8]>,
     /// What came and is not taken yet.
@@ -107,13 +108,17 @@ enum Taken {
 
 impl FrameReader {
     /// Reads frames with at most `frame_bytes_max` of payload, and complete answers with at most `body_bytes_max` of body.
-    pub(crate) fn new(socket: Arc<Socket>, frame_bytes_max: u32, body_bytes_max: usize) -> Self {
+    #[must_use]
+    pub fn new(socket: Arc<Socket>, frame_bytes_max: u32, body_bytes_max: usize) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         Self { socket, buffer, here: 0..0, long: None, skipping: None, frame_bytes_max, body_bytes_max }
     }
 
     /// The next frame. Safe to drop and call again: what was read stays in the buffer.
-    pub(crate) async fn next(&mut self) -> Result<Incoming<'_>, ReadEnd> {
+    ///
+    /// # Errors
+    /// When the connection ends, or what came is not a frame; there is nothing more to read then.
+    pub async fn next(&mut self) -> Result<Incoming<'_>, ReadEnd> {
         loop {
             match self.take()? {
                 Some(Taken::Short(header, range)) => {
