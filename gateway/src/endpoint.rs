@@ -1,22 +1,26 @@
 //! One instance, and the connections to it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use ignite_core_model::{HostAddress, InstanceId};
+use ignite_core_model::{ExecutionId, HostAddress, InstanceId};
 use tokio::time::{Instant, timeout};
 
-use crate::app::Places;
-use crate::body::{Drives, RequestBody};
+use crate::app::{App, Places};
+use crate::body::{Drives, InstanceBody, RequestBody};
 use crate::connection::Connection;
-use crate::lanes;
+use crate::relay::{CallError, Opened, Relay};
+use crate::{headers, lanes};
 
 /// How long an instance that could not be reached is passed over.
 const SUSPECT_FOR: Duration = Duration::from_millis(500);
+
+/// Connections for short requests that may end under a request's hands before it has one of its own.
+const RELAYS_MAX: u32 = 3;
 
 /// One instance.
 pub(crate) struct Endpoint {
@@ -25,11 +29,23 @@ pub(crate) struct Endpoint {
     /// Requests it takes at once.
     pub(crate) places: u32,
     used: AtomicU32,
-    /// Connections that wait for a request, by lane; the last used first.
-    idle: Box<[Mutex<Vec<Connection>>]>,
+    lanes: Box<[Lane]>,
+    /// It was asked for frames and did not understand.
+    http_only: AtomicBool,
     /// Milliseconds since `born` until which it is passed over.
     suspect_until: AtomicU64,
     born: Instant,
+}
+
+/// The connections of a lane.
+#[derive(Default)]
+struct Lane {
+    /// For short requests.
+    relay: Mutex<Option<Arc<Relay>>>,
+    /// Held by whoever opens it.
+    opening: tokio::sync::Mutex<()>,
+    /// For one request each; those that wait for one, the last used first.
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// Why a request was not answered.
@@ -49,7 +65,8 @@ impl Endpoint {
             address,
             places,
             used: AtomicU32::new(0),
-            idle: (0..lanes::count()).map(|_| Mutex::default()).collect(),
+            lanes: (0..lanes::count()).map(|_| Lane::default()).collect(),
+            http_only: AtomicBool::new(false),
             suspect_until: AtomicU64::new(0),
             born: Instant::now(),
         }
@@ -82,18 +99,78 @@ impl Endpoint {
     fn suspect(&self) {
         let until = self.now() + u64::try_from(SUSPECT_FOR.as_millis()).unwrap_or(u64::MAX);
         self.suspect_until.store(until, Ordering::Relaxed);
-        for idle in &self.idle {
-            idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for lane in &self.lanes {
+            locked(&lane.idle).clear();
+            // What is under way there goes on.
+            *locked(&lane.relay) = None;
         }
     }
 
-    /// Those of the lane that asks.
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle[lanes::own()].lock().unwrap_or_else(PoisonError::into_inner)
+    /// That of who asks.
+    fn lane(&self) -> &Lane {
+        &self.lanes[lanes::own()]
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer. The connection is that of the request alone, if it has one.
     pub(crate) async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        (execution, app): (ExecutionId, &App),
+        connect_timeout: Duration,
+    ) -> Result<(Response<InstanceBody>, Option<Connection>), SendError> {
+        for _ in 0..RELAYS_MAX {
+            let Some(body) = request.body().whole().cloned() else { break };
+            let Ok(relay) = self.relay(connect_timeout).await else {
+                self.suspect();
+                return Err(SendError::NotSent(Box::new(request)));
+            };
+            let Some(relay) = relay else { break };
+            match relay.call(&request, &body, execution, app).await {
+                Ok(answer) => return Ok((answer.map(InstanceBody::Relayed), None)),
+                Err(CallError::Full) => break,
+                // It ended since it was looked at.
+                Err(CallError::Closed) => {}
+                Err(CallError::NotBegun) => {
+                    self.suspect();
+                    return Err(SendError::NotSent(Box::new(request)));
+                }
+                Err(CallError::BrokenOff) => return Err(SendError::BrokenOff),
+            }
+        }
+        headers::set_ids(request.headers_mut(), execution, app);
+        let (answer, connection) = self.send_http(request, connect_timeout).await?;
+        Ok((answer.map(InstanceBody::Http), Some(connection)))
+    }
+
+    /// The connection that the lane's short requests share; `None` where the instance understands HTTP alone.
+    async fn relay(&self, connect_timeout: Duration) -> Result<Option<Arc<Relay>>, Unreachable> {
+        let lane = self.lane();
+        let kept = || locked(&lane.relay).clone().filter(|relay| relay.is_open());
+        if let Some(relay) = kept() {
+            return Ok(Some(relay));
+        }
+        if self.http_only.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let _opening = lane.opening.lock().await;
+        if let Some(relay) = kept() {
+            return Ok(Some(relay));
+        }
+        match Relay::open(&self.address, connect_timeout).await {
+            Ok(Opened::Relay(relay)) => {
+                *locked(&lane.relay) = Some(Arc::clone(&relay));
+                Ok(Some(relay))
+            }
+            Ok(Opened::HttpOnly) => {
+                self.http_only.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Ok(Opened::Silent) => Ok(None),
+            Err(_) => Err(Unreachable),
+        }
+    }
+
+    async fn send_http(
         &self,
         request: Request<RequestBody>,
         connect_timeout: Duration,
@@ -124,7 +201,7 @@ impl Endpoint {
     /// A kept connection that the instance has not closed meanwhile.
     async fn take_kept(&self) -> Option<Connection> {
         loop {
-            let mut kept = self.idle().pop()?;
+            let mut kept = locked(&self.lane().idle).pop()?;
             if kept.is_ready().await {
                 return Some(kept);
             }
@@ -133,11 +210,18 @@ impl Endpoint {
 
     /// Keeps a connection for the next request.
     fn keep(&self, connection: Connection) {
-        let mut idle = self.idle();
+        let mut idle = locked(&self.lane().idle);
         if idle.len() < self.places as usize {
             idle.push(connection);
         }
     }
+}
+
+/// No connection could be made.
+struct Unreachable;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place at an instance; given back when it is dropped.
@@ -161,8 +245,8 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    pub(crate) fn new(place: Place, connection: Connection) -> Self {
-        Self { place, connection: Some(connection), finished: false }
+    pub(crate) fn new(place: Place, connection: Option<Connection>) -> Self {
+        Self { place, connection, finished: false }
     }
 }
 

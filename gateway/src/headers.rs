@@ -75,8 +75,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// Makes a caller's request one for an instance.
 pub(crate) fn inward<B>(
     request: &mut Request<B>,
-    app: &App,
-    (execution, trace): (ExecutionId, TraceContext),
+    trace: TraceContext,
     authenticated: bool,
 ) -> Result<(), GatewayError> {
     if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
@@ -106,9 +105,6 @@ pub(crate) fn inward<B>(
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    set_execution(headers, execution);
-    headers.insert("x-ignite-function-id", app.ids.function.clone());
-    headers.insert("x-ignite-organization-id", app.ids.organization.clone());
     if let Ok(trace) = HeaderValue::try_from(trace.to_string()) {
         headers.insert(TRACEPARENT_HEADER, trace);
     }
@@ -120,6 +116,13 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
     let mut said = headers.get_all(TRACEPARENT_HEADER).iter();
     let (first, None) = (said.next()?, said.next()) else { return None };
     first.to_str().ok()?.parse().ok()
+}
+
+/// Tells an instance that is asked over HTTP which execution it is, and whose.
+pub(crate) fn set_ids(headers: &mut HeaderMap, execution: ExecutionId, app: &App) {
+    set_execution(headers, execution);
+    headers.insert("x-ignite-function-id", app.ids.function.clone());
+    headers.insert("x-ignite-organization-id", app.ids.organization.clone());
 }
 
 /// Tells an instance, or the control plane, which execution it is.

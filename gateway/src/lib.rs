@@ -21,6 +21,7 @@ mod headers;
 mod lanes;
 mod metrics;
 mod proxy;
+mod relay;
 mod serve;
 mod table;
 

@@ -13,12 +13,16 @@ use ignite_telemetry::{Kind, Span};
 use tokio::time::Instant;
 
 use crate::app::{App, InFlight};
-use crate::body::{AnswerBody, Body, Drives, RequestBody, RequestState};
+use crate::body::{AnswerBody, Body, Drives, InstanceBody, RequestBody, RequestState};
 use crate::clock::now_ms;
+use crate::config::GatewayLimits;
 use crate::endpoint::{Busy, SendError};
 use crate::metrics::Source;
 use crate::serve::Shared;
 use crate::{GatewayError, auth, headers};
+
+/// Longest head of a request that may share a connection, in bytes: no part of it is longer than a frame can tell.
+const SHORT_HEAD_BYTES_MAX: usize = 60 * 1024;
 
 /// Answers a request.
 pub(crate) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
@@ -98,7 +102,8 @@ async fn lead(
     shared: &Shared,
 ) -> Result<Response<Body>, GatewayError> {
     let limits = &shared.config.limits;
-    if headers::head_bytes(&request) > limits.header_bytes_max {
+    let head_bytes = headers::head_bytes(&request);
+    if head_bytes > limits.header_bytes_max {
         return Err(GatewayError::HeadersTooLarge(limits.header_bytes_max));
     }
     if let Some(answer) = headers::preflight(&request, app) {
@@ -113,10 +118,15 @@ async fn lead(
     }
     let in_flight = app.traffic.enter(limits)?;
     let origin = request.headers().get(header::ORIGIN).cloned();
-    headers::inward(&mut request, app, (call.execution, call.trace), wants_token)?;
+    // Who waits for leave to send the payload is given it by the instance.
+    let may_gather = head_bytes <= SHORT_HEAD_BYTES_MAX && !request.headers().contains_key(header::EXPECT);
+    headers::inward(&mut request, call.trace, wants_token)?;
     let state = Arc::new(RequestState::default());
-    let request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
-    let (answer, busy, app) = deliver(request, app, label, &state, shared).await?;
+    let mut request = request.map(|body| RequestBody::new(body, limits.body_bytes_max, Arc::clone(&state)));
+    if may_gather && request.body_mut().gather().await.is_err() {
+        return Err(broken_off(&state, limits));
+    }
+    let (answer, busy, app) = deliver(request, app, label, (call.execution, &state), shared).await?;
     let mut answer = answer.map(|body| AnswerBody::new(body, Held { busy, _in_flight: in_flight }).boxed_unsync());
     headers::outward(&mut answer, &app, origin.as_ref());
     Ok(answer)
@@ -143,9 +153,9 @@ async fn deliver(
     mut request: Request<RequestBody>,
     app: &Arc<App>,
     label: &HostLabel,
-    state: &RequestState,
+    (execution, state): (ExecutionId, &RequestState),
     shared: &Shared,
-) -> Result<(Response<Incoming>, Busy, Arc<App>), GatewayError> {
+) -> Result<(Response<InstanceBody>, Busy, Arc<App>), GatewayError> {
     let limits = &shared.config.limits;
     let deadline = Instant::now() + limits.hold_max;
     let mut app = Arc::clone(app);
@@ -164,17 +174,18 @@ async fn deliver(
         };
         shared.metrics.held.observe(waited.elapsed().as_secs_f64());
         headers::set_version(request.headers_mut(), &app);
-        match place.endpoint.send(request, limits.connect_timeout).await {
+        match place.endpoint.send(request, (execution, &app), limits.connect_timeout).await {
             Ok((answer, connection)) => return Ok((answer, Busy::new(place, connection), app)),
             Err(SendError::NotSent(back)) => request = *back,
             Err(SendError::Lost) => return Err(GatewayError::Unreachable),
-            Err(SendError::BrokenOff) if state.too_large() => {
-                return Err(GatewayError::PayloadTooLarge(limits.body_bytes_max));
-            }
-            Err(SendError::BrokenOff) => return Err(GatewayError::BrokenOff),
+            Err(SendError::BrokenOff) => return Err(broken_off(state, limits)),
         }
     }
     Err(GatewayError::Unreachable)
+}
+
+fn broken_off(state: &RequestState, limits: &GatewayLimits) -> GatewayError {
+    if state.too_large() { GatewayError::PayloadTooLarge(limits.body_bytes_max) } else { GatewayError::BrokenOff }
 }
 
 fn new_execution() -> ExecutionId {

@@ -26,6 +26,15 @@ pub const FRAME_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// Bytes of one streamed answer that may be under way before the host grants more.
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
+/// What a gateway's connection to a host begins with. No request of HTTP/1 begins so, and none of HTTP/2.
+pub const PREFACE: &[u8] = b"IGNITE-FRAMES/1\r\n\r\n";
+
+/// Largest payload of one frame between gateway and host, in bytes: whatever is longer goes over HTTP, or in parts.
+pub const PREFACED_FRAME_BYTES_MAX: u32 = 256 * 1024;
+
+/// Type of the ERROR that answers an INVOKE which a host did not begin, because it is shutting down.
+pub const NOT_BEGUN: &str = "not_begun";
+
 /// Environment variable with the number of the inherited file descriptor on which a worker speaks frames.
 pub const ENV_WORKER_FD: &str = "IGNITE_WORKER_FD";
 

@@ -1,4 +1,4 @@
-//! The gateway between real sockets and a real store.
+//! The gateway between real sockets and a real store, with instances that speak frames as hosts do.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -6,6 +6,11 @@ mod door;
 mod instance;
 mod jwt;
 mod metrics;
+mod relay;
 mod requests;
+mod script;
 mod stage;
 mod traces;
+
+/// Whether instances speak frames.
+const SPEAKS_FRAMES: bool = true;

@@ -214,11 +214,6 @@ impl Stage {
         call(self.gateway.address(), lines, body).await
     }
 
-    /// The page of metrics.
-    pub(crate) async fn metrics(&self) -> String {
-        call(self.gateway.admin_address().unwrap(), &["GET /metrics HTTP/1.1", "host: a"], "").await.body
-    }
-
     /// A call with the app's own token.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let line = format!("GET {path} HTTP/1.1");

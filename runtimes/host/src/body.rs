@@ -40,6 +40,14 @@ impl ResponseBody {
         let timer = Box::pin(tokio::time::sleep_until(deadline.min(Instant::now() + idle)));
         Self::Stream(Box::new(Streaming { parts, idle, deadline, timer, request }))
     }
+
+    /// When it must have ended; `None` for one that is whole.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Full(_) => None,
+            Self::Stream(streaming) => Some(streaming.deadline),
+        }
+    }
 }
 
 impl Body for ResponseBody {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use ignite_core_abi::PREFACE;
 use ignite_core_model::{HostAddress, Limits};
 use ignite_runtimes_executor::fake::FakeExecutor;
 use ignite_runtimes_executor::{Reply, ReplyBody, RequestBody};
@@ -36,7 +37,11 @@ const AT_ONCE: usize = 8;
 const THREADS: &str = "edge-fuzz";
 
 /// What HTTP is made of, to be put anywhere.
-const WORDS: [&[u8]; 30] = [
+const WORDS: [&[u8]; 33] = [
+    PREFACE,
+    // HELLO, and an INVOKE that is too short.
+    b"\x0e\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x04\0\0\0\x04\0\xff\xff\xff\xff",
+    b"\x04\0\0\0\x02\x01\0\0\x01\0\0\0\0\0\0\0\0\0\0\0",
     b"\r\n",
     b"\r\n\r\n",
     b"\n",
@@ -232,10 +237,10 @@ fn any_bytes_are_answered_or_end_the_connection() {
                 let input = corpus.get(next).cloned().unwrap_or_else(|| dice.input(&corpus));
                 next += 1;
                 running.spawn(async move {
-                    // Frames of HTTP/2 are not read here: it is enough that the connection ends.
-                    let http2 = input.starts_with(b"PRI ");
+                    // Frames are not read here, HTTP/2's or our own: it is enough that the connection ends.
+                    let frames = input.starts_with(b"PRI ") || input.starts_with(PREFACE);
                     let checked = exchange(address, &input, true).await.and_then(|answer| {
-                        let checked = if http2 { Ok(()) } else { check(&answer) };
+                        let checked = if frames { Ok(()) } else { check(&answer) };
                         checked.map_err(|error| format!("{error}: {}", answer.escape_ascii()))
                     });
                     let panicked = PANICKED.load(Ordering::SeqCst).then(|| Err("a panic".to_owned()));

@@ -1,6 +1,6 @@
 //! The HTTP host of one app version: it listens, admits, invokes, drains and reports.
 //!
-//! A request's way: `serve.rs` accepts the connection, `request.rs` turns a request into an invocation within the limits,
+//! A request's way: `serve.rs` accepts the connection, of a gateway `frames.rs` takes it from there; `request.rs` turns a request into an invocation within the limits,
 //! `admission.rs` gives it a slot or refuses it, an executor runs it, `respond.rs` writes the answer. The host owns HTTP,
 //! the clock and the queue; it knows nothing of languages beyond choosing the executor (`executors.rs`), and nothing of
 //! the platform: it serves with gateway and control plane away.
@@ -21,8 +21,10 @@ mod edge;
 mod env;
 mod errors;
 mod executors;
+mod frames;
 mod host;
 mod interpreters;
+mod inward;
 mod listen;
 mod logs;
 mod metrics;

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use ignite_core_model::HostAddress;
+use ignite_framing::Socket;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
@@ -87,17 +88,28 @@ impl Listener {
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Fills `first` with what came, without taking it; 0 at the end.
     fn peek(&self, first: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// As a socket for frames.
+    fn into_socket(self) -> io::Result<Socket>;
 }
 
 impl Stream for TcpStream {
     async fn peek(&self, first: &mut [u8]) -> io::Result<usize> {
         self.async_io(Interest::READABLE, || seen(self, first)).await
     }
+
+    fn into_socket(self) -> io::Result<Socket> {
+        Socket::from_tcp(self)
+    }
 }
 
 impl Stream for UnixStream {
     async fn peek(&self, first: &mut [u8]) -> io::Result<usize> {
         self.async_io(Interest::READABLE, || seen(self, first)).await
+    }
+
+    fn into_socket(self) -> io::Result<Socket> {
+        Socket::from_unix(self)
     }
 }
 

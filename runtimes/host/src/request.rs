@@ -6,13 +6,15 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
 use ignite_waiting::{Elapsed, KeptTimer};
 use tokio::time::{Instant, timeout};
 
 use crate::errors::HostError;
+use crate::inward::Inward;
+use crate::respond::Ids;
 
 /// The execution's id.
 pub(crate) const EXECUTION_ID: HeaderName = HeaderName::from_static("x-ignite-execution-id");
@@ -48,21 +50,36 @@ const DISCARD_MAX: Duration = Duration::from_secs(5);
 /// Longest pause in a refused body.
 const DISCARD_IDLE_MAX: Duration = Duration::from_millis(500);
 
-/// The gateway's id for this execution, or a new one.
-pub(crate) fn execution_id(headers: &HeaderMap) -> ExecutionId {
-    headers.get(EXECUTION_ID).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ExecutionId::from_parts(since.as_millis() as u64, rand::random())
-    })
+/// Which execution a request is, and whose, as far as it says: a gateway does.
+pub(crate) struct Named {
+    /// A new one where it does not say.
+    pub(crate) execution: ExecutionId,
+    function: Option<FunctionId>,
+    organization: Option<OrganizationId>,
 }
 
-/// Whose execution it is: as the gateway says, else as configured.
-pub(crate) fn function(headers: &HeaderMap, own: (&FunctionId, &OrganizationId)) -> (FunctionId, OrganizationId) {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    (
-        text(FUNCTION_ID).and_then(|id| id.parse().ok()).unwrap_or_else(|| own.0.clone()),
-        text(ORGANIZATION_ID).and_then(|id| id.parse().ok()).unwrap_or_else(|| own.1.clone()),
-    )
+impl Named {
+    pub(crate) fn new(execution: &str, function: &str, organization: &str) -> Self {
+        let execution = execution.parse().unwrap_or_else(|_| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            ExecutionId::from_parts(since.as_millis() as u64, rand::random())
+        });
+        Self { execution, function: function.parse().ok(), organization: organization.parse().ok() }
+    }
+
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self::new(text(EXECUTION_ID), text(FUNCTION_ID), text(ORGANIZATION_ID))
+    }
+
+    /// With what is configured where it does not say whose it is.
+    pub(crate) fn ids(self, own: (&FunctionId, &OrganizationId)) -> Ids {
+        Ids {
+            execution: self.execution,
+            function: self.function.unwrap_or_else(|| own.0.clone()),
+            organization: self.organization.unwrap_or_else(|| own.1.clone()),
+        }
+    }
 }
 
 /// How long this execution may take.
@@ -79,7 +96,7 @@ pub(crate) fn time_limit(headers: &HeaderMap, limits: &Limits) -> Result<Duratio
 }
 
 /// Checks what can be told from the head alone.
-pub(crate) fn check_head(parts: &Parts, body: &Incoming, limits: &Limits) -> Result<(), HostError> {
+pub(crate) fn check_head(parts: &Parts, body: &Inward, limits: &Limits) -> Result<(), HostError> {
     // As on the wire in HTTP/1.1: name, `: `, value, CR LF.
     let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let line = parts.uri.path_and_query().map_or(1, |path| path.as_str().len());
@@ -122,14 +139,14 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Reads on without keeping anything, for a bounded time. Closing a connection while its caller still sends would make the
 /// caller's system throw away the refusal that has arrived meanwhile.
-pub(crate) async fn discard(mut body: Incoming) {
+pub(crate) async fn discard(mut body: Inward) {
     let reading = async { while let Ok(Some(Ok(_))) = timeout(DISCARD_IDLE_MAX, body.frame()).await {} };
     let _ = timeout(DISCARD_MAX, reading).await;
 }
 
 /// Reads the body whole, by `deadline`.
 pub(crate) async fn read_body(
-    body: &mut Incoming,
+    body: &mut Inward,
     limits: &Limits,
     deadline: Instant,
     timer: &KeptTimer,
@@ -164,7 +181,7 @@ pub(crate) async fn read_body(
 
 /// The next data of a body; trailers are passed over.
 async fn next_part(
-    body: &mut Incoming,
+    body: &mut Inward,
     limits: &Limits,
     deadline: Instant,
     timer: &KeptTimer,
@@ -191,7 +208,7 @@ async fn next_part(
 
 /// A body that is passed on as it comes. The returned future moves it and must be awaited beside the execution.
 pub(crate) fn stream_body(
-    body: Incoming,
+    body: Inward,
     limits: &Limits,
     deadline: Instant,
 ) -> (RequestBody, impl Future<Output = ()> + Send + use<>) {
@@ -199,7 +216,7 @@ pub(crate) fn stream_body(
     (RequestBody::Stream(stream), pass_on(body, sender, limits.clone(), deadline))
 }
 
-async fn pass_on(mut body: Incoming, sender: BodySender, limits: Limits, deadline: Instant) {
+async fn pass_on(mut body: Inward, sender: BodySender, limits: Limits, deadline: Instant) {
     let timer = KeptTimer::default();
     let mut passed = 0;
     loop {

@@ -10,7 +10,8 @@ use http::{Method, Request as HttpRequest, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use ignite_core_model::{ExecutionId, Limits};
+use ignite_core_abi::PREFACE;
+use ignite_core_model::Limits;
 use ignite_runtimes_executor::{Health, Invocation, InvokeError, RequestBody};
 use ignite_waiting::{KeptTimer, until_rung};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -20,9 +21,11 @@ use crate::body::ResponseBody;
 use crate::clocks::{Clock, Head, Total};
 use crate::descriptors;
 use crate::errors::HostError;
+use crate::frames;
 use crate::host::Shared;
+use crate::inward::Inward;
 use crate::listen::{Connected, Listener, Stream};
-use crate::request::{self, check_head, remove_not_passed_on};
+use crate::request::{self, Named, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
 use crate::traces;
@@ -35,6 +38,8 @@ const FRESH_GRACE: Duration = Duration::from_millis(20);
 const PEEK_PAUSE: Duration = Duration::from_millis(2);
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4); HTTP/1 methods differ from it within these.
 const HTTP2_BEGINS: &[u8] = b"PRI ";
+/// The longer of the two beginnings that are looked for.
+const LOOKED_AT_BYTES: usize = if PREFACE.len() > HTTP2_BEGINS.len() { PREFACE.len() } else { HTTP2_BEGINS.len() };
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS_MAX: u32 = 256;
 
@@ -107,22 +112,25 @@ async fn counted(
 async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     let limits = shared.serving.load().limits.clone();
     let begins = tokio::select! {
-        begins = timeout(limits.header_timeout, begins_with_http2(&stream)) => Some(begins),
+        begins = timeout(limits.header_timeout, speech(&stream)) => Some(begins),
         _ = stopping.wait_for(|stop| *stop) => None,
     };
     let begins = match begins {
         Some(begins) => begins,
         // Nobody has asked for anything yet, but may be about to.
-        None => timeout(FRESH_GRACE, begins_with_http2(&stream)).await,
+        None => timeout(FRESH_GRACE, speech(&stream)).await,
     };
-    let Ok(Ok(http2)) = begins else { return };
+    let Ok(Ok(speech)) = begins else { return };
+    if speech == Speech::Frames {
+        return frames::serve(stream, shared, stopping).await;
+    }
     let io = TokioIo::new(stream);
-    let desk = Desk { shared: Arc::clone(shared), body_timer: KeptTimer::default(), timer: KeptTimer::default() };
+    let desk = Desk::new(shared);
     // Pinned here, because a connection that is told to shut down has to be awaited further.
-    if http2 {
+    if speech == Speech::Http2 {
         let service = service_fn(|request| {
             let desk = desk.clone();
-            async move { Ok::<_, Infallible>(answer(request, &desk).await) }
+            async move { Ok::<_, Infallible>(answer_http(request, &desk).await) }
         });
         let connection = http2_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
@@ -134,7 +142,7 @@ async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: wat
     } else {
         let service = service_fn(|request| {
             let desk = &desk;
-            async move { Ok::<_, Infallible>(answer(request, desk).await) }
+            async move { Ok::<_, Infallible>(answer_http(request, desk).await) }
         });
         let connection = http1_builder(&limits).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
@@ -146,14 +154,20 @@ async fn connection(stream: impl Stream, shared: &Arc<Shared>, mut stopping: wat
     }
 }
 
-/// What the requests of one connection share.
+/// What requests that follow each other share.
 #[derive(Clone)]
-struct Desk {
+pub(crate) struct Desk {
     shared: Arc<Shared>,
     /// For the payload.
     body_timer: KeptTimer,
     /// For the execution.
     timer: KeptTimer,
+}
+
+impl Desk {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), body_timer: KeptTimer::default(), timer: KeptTimer::default() }
+    }
 }
 
 fn http1_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
@@ -176,20 +190,50 @@ fn http2_builder(limits: &Limits) -> hyper::server::conn::http2::Builder<TokioEx
     builder
 }
 
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Http1,
+    Http2,
+    Frames,
+}
+
+impl Speech {
+    /// What `first` is the beginning of; `None` while it may be more than one. `more` may follow.
+    fn of(first: &[u8], more: bool) -> Option<Self> {
+        let may_be = |begins: &[u8]| {
+            let seen = first.len().min(begins.len());
+            first[..seen] == begins[..seen] && (more || first.len() >= begins.len())
+        };
+        let is = |begins: &[u8]| first.starts_with(begins);
+        match (may_be(HTTP2_BEGINS), may_be(PREFACE)) {
+            (true, _) if is(HTTP2_BEGINS) => Some(Self::Http2),
+            (_, true) if is(PREFACE) => Some(Self::Frames),
+            (false, false) => Some(Self::Http1),
+            _ => None,
+        }
+    }
+}
+
 /// Looks at the first bytes without taking them.
-async fn begins_with_http2(stream: &impl Stream) -> io::Result<bool> {
-    let mut first = [0; HTTP2_BEGINS.len()];
+async fn speech(stream: &impl Stream) -> io::Result<Speech> {
+    let mut first = [0; LOOKED_AT_BYTES];
     loop {
         let seen = stream.peek(&mut first).await?;
-        let same = first[..seen] == HTTP2_BEGINS[..seen];
-        if seen == 0 || !same || seen == first.len() {
-            return Ok(seen == first.len() && same);
+        if let Some(speech) = Speech::of(&first[..seen], seen > 0) {
+            return Ok(speech);
         }
         tokio::time::sleep(PEEK_PAUSE).await;
     }
 }
 
-async fn answer(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
+async fn answer_http(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
+    let named = Named::of(request.headers());
+    answer(request.map(Inward::Http), named, desk).await
+}
+
+/// Answers a request.
+pub(crate) async fn answer(request: HttpRequest<Inward>, named: Named, desk: &Desk) -> Response<ResponseBody> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         match request.uri().path() {
             "/healthz" => return desk.shared.healthz(),
@@ -197,29 +241,28 @@ async fn answer(request: HttpRequest<Incoming>, desk: &Desk) -> Response<Respons
             _ => {}
         }
     }
-    execution(request, desk).await
+    execution(request, named, desk).await
 }
 
 /// One execution, from its head to its answer's head.
-async fn execution(mut request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
+async fn execution(mut request: HttpRequest<Inward>, named: Named, desk: &Desk) -> Response<ResponseBody> {
     let shared = &*desk.shared;
     let begun = Instant::now();
     let traced = shared.tracer.is_on().then(|| traces::Span::enter(&shared.tracer, request.headers_mut()));
-    let execution = request::execution_id(request.headers());
+    let execution = named.execution;
     let mut mine = match &shared.multi {
         None => Request::begin(&shared.serving, execution, &shared.logs, &shared.metrics),
         Some(multi) => {
             let patience = begun + shared.serving.load().limits.queue_timeout;
             match multi.enter(&request, patience).await {
                 Ok(serving) => Request::begun(serving, execution, &shared.logs, &shared.metrics),
-                Err(error) => return no_app(request, execution, &error, shared),
+                Err(error) => return no_app(request, named, &error, shared),
             }
         }
     };
     mine.trace(request.headers());
     let own = &mine.serving.identity;
-    let (function, organization) = request::function(request.headers(), (&own.function, &own.organization));
-    let ids = Ids { execution, function, organization };
+    let ids = named.ids((&own.function, &own.organization));
     let expose_errors = mine.serving.expose_errors;
     let counts = mine.serving.counts.clone();
     let response = match run(request, mine, &ids, begun, desk).await {
@@ -240,15 +283,8 @@ async fn execution(mut request: HttpRequest<Incoming>, desk: &Desk) -> Response<
 }
 
 /// Answers a request for which a host of many apps has none.
-fn no_app(
-    request: HttpRequest<Incoming>,
-    execution: ExecutionId,
-    error: &HostError,
-    shared: &Shared,
-) -> Response<ResponseBody> {
-    let (function, organization) =
-        request::function(request.headers(), (&shared.config.function_id, &shared.config.organization_id));
-    let ids = Ids { execution, function, organization };
+fn no_app(request: HttpRequest<Inward>, named: Named, error: &HostError, shared: &Shared) -> Response<ResponseBody> {
+    let ids = named.ids((&shared.config.function_id, &shared.config.organization_id));
     // Anybody may ask for names that are not there: that is counted, and no line of the log.
     if matches!(error, HostError::UnknownHost) {
         shared.metrics.refused(error.class());
@@ -262,7 +298,7 @@ fn no_app(
 }
 
 async fn run(
-    request: HttpRequest<Incoming>,
+    request: HttpRequest<Inward>,
     mine: Request,
     ids: &Ids,
     begun: Instant,
