@@ -62,7 +62,7 @@ impl Default for GatewayLimits {
             hold_max: Duration::from_secs(15),
             held_max: 1_000,
             in_flight_max: 4_000,
-            requests_per_second_max: 50_000,
+            requests_per_second_max: 200_000,
             header_bytes_max: 32 * 1024,
             body_bytes_max: 32 * 1024 * 1024,
             header_timeout: Duration::from_secs(10),
