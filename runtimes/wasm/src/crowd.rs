@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ignite_runtimes_executor::InvokeError;
+use rustix::process::nice;
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use wasmtime::UpdateDeadline;
@@ -20,7 +21,7 @@ use wasmtime::UpdateDeadline;
 use crate::execution::Ended;
 
 /// Longest time a guest computes before others have their turn. A beat of the clock later than that it is interrupted.
-const SLICE: Duration = Duration::from_millis(5);
+const SLICE: Duration = Duration::from_millis(1);
 
 /// Guests that start among themselves after one of their app was seen to hog, and at most after many were. One alone may
 /// only have been held up by a busy machine.
@@ -30,8 +31,17 @@ const WARY_MAX: u32 = 64;
 /// Threads for guests that compute for long: one per processor. Made when first needed and kept: most apps never do.
 static CROWD: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("ignite-wasm").build().ok()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name("ignite-wasm").on_thread_start(|| {
+        // It runs as well where that is refused.
+        let _ = nice(NICE);
+    });
+    builder.build().ok()
 });
+
+/// How much less of a busy processor these threads get than those that read requests and keep limits: about a tenth, where
+/// both want all of it.
+const NICE: i32 = 10;
 
 /// How one guest uses the thread it is on. The guest's store and whoever polls it share it.
 pub(crate) struct Slice {
@@ -203,7 +213,13 @@ impl Future for Away {
         let away = &mut *self;
         let _home = away.home.enter();
         away.slice.enter();
-        away.work.as_mut().poll(cx)
+        let ended = away.work.as_mut().poll(cx);
+        if ended.is_pending() && away.slice.hogged.load(Ordering::Relaxed) {
+            // Threads of the host that were woken meanwhile take no processor from this one, and the kernel may leave it to
+            // this one for a few milliseconds more.
+            std::thread::yield_now();
+        }
+        ended
     }
 }
 

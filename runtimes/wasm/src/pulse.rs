@@ -11,11 +11,11 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 /// Time between two beats.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// Beats without work before the thread goes to sleep. Waking it costs a system call, so it stays up between requests that
 /// follow each other closely.
-const IDLE_TICKS_MAX: u32 = 10;
+const IDLE_TICKS_MAX: u32 = 50;
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
 
