@@ -81,11 +81,12 @@ impl<'a> Ready<'a> {
         });
     }
 
-    /// Whether the worker takes executions sent ahead, as a byte of 1 after the SDK's name says.
+    /// How many executions each worker takes ahead, as a byte after the SDK's name says; 0 where there is none.
     #[must_use]
-    pub fn takes_ahead(payload: &[u8]) -> bool {
+    pub fn takes_ahead(payload: &[u8]) -> u8 {
         let mut reader = Reader(payload);
-        reader.bytes(7, "head").and_then(|_| reader.short_text("sdk")).is_ok() && reader.0.first() == Some(&1)
+        let named = reader.bytes(7, "head").and_then(|_| reader.short_text("sdk"));
+        named.ok().and(reader.0.first().copied()).unwrap_or(0)
     }
 
     /// Reads the payload. Trailing bytes are allowed, as in [`Hello::decode`].

@@ -1,7 +1,7 @@
 //! Requests that are sent ahead to a worker that runs one at a time, so that it need not sleep between two.
 //!
 //! A worker that answers in microseconds would spend more time on going to sleep and being woken than on its handler. So,
-//! where handlers are quick, a busy worker is sent its next request already. What was sent cannot be called back from a
+//! where handlers are quick, a busy worker is sent its next requests already. What was sent cannot be called back from a
 //! socket, and the execution before it may turn out to be slow; so the worker has to take a token before it begins one
 //! that was sent ahead. The token is a count that both hold, an eventfd, and whoever takes it first has the execution:
 //! the worker begins it, or this executor gives it to another. No handler runs twice, none waits long behind a slow one,
@@ -23,6 +23,9 @@ use crate::shared::Shared;
 
 /// Handlers are quick when they take less than this on average.
 const QUICK: Duration = Duration::from_millis(1);
+/// Most executions that are sent ahead to one worker. Several leave in one write and are read in one; twice as many gain nothing
+/// more, and are badly shared out when one of them is slow.
+const DEPTH_MAX: u32 = 4;
 /// Executions without a printed line after which requests are sent ahead: while two executions are on a worker nobody can
 /// tell whose line it is.
 const QUIET_MIN: u32 = 64;
@@ -65,6 +68,14 @@ impl Pace {
             && u128::from(self.average_ns.load(Ordering::Relaxed)) <= QUICK.as_nanos()
     }
 
+    /// How many executions are sent ahead to one worker: so many that the last waits for about as long as one that is just
+    /// quick enough takes.
+    pub(crate) fn depth(&self) -> u32 {
+        let average_ns = self.average_ns.load(Ordering::Relaxed).max(1);
+        let within = QUICK.as_nanos() / u128::from(average_ns);
+        u32::try_from(within).unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX)
+    }
+
     /// Something was sent ahead: somebody has to look whether it waits for long.
     pub(crate) fn watch(&self) {
         if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::AcqRel) {
@@ -102,32 +113,36 @@ fn look(shared: &Shared) -> bool {
 
 /// The tokens of one worker.
 #[derive(Debug)]
-pub(crate) struct Tokens(OwnedFd);
+pub(crate) struct Tokens {
+    count: OwnedFd,
+    /// Executions it takes ahead.
+    pub(crate) ahead_max: u32,
+}
 
 impl Tokens {
-    /// None yet.
+    /// None yet, for a worker that takes so many executions ahead.
     ///
     /// # Errors
     /// When there are too few descriptors.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new(ahead_max: u32) -> std::io::Result<Self> {
         // As a semaphore, each read takes one.
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
-        Ok(Self(eventfd(0, flags)?))
+        Ok(Self { count: eventfd(0, flags)?, ahead_max })
     }
 
     /// The descriptor that the worker is given too.
     pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
+        self.count.as_fd()
     }
 
     /// Adds one, for an execution that is about to be sent. Whether it could.
     pub(crate) fn add(&self) -> bool {
-        rustix::io::write(&self.0, &1_u64.to_ne_bytes()).is_ok()
+        rustix::io::write(&self.count, &1_u64.to_ne_bytes()).is_ok()
     }
 
     /// Takes one back. The worker has it where this fails.
     pub(crate) fn take(&self) -> bool {
-        rustix::io::read(&self.0, &mut [0; 8]).is_ok_and(|read| read == 8)
+        rustix::io::read(&self.count, &mut [0; 8]).is_ok_and(|read| read == 8)
     }
 }
 
@@ -161,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_token_is_taken_once() {
-        let tokens = Tokens::new().unwrap();
+        let tokens = Tokens::new(1).unwrap();
         assert!(!tokens.take());
         assert!(tokens.add() && tokens.add());
         assert!(tokens.take() && tokens.take());
@@ -181,6 +196,16 @@ mod tests {
         assert!(note(QUIET_MIN, 100, false));
         assert!(!note(10, 20_000, false));
         assert!(note(100, 100, false));
+    }
+
+    #[test]
+    fn the_slower_they_are_the_fewer_wait_behind_one() {
+        let depth = |took_us: u64| {
+            let pace = Pace::default();
+            (0..200).for_each(|_| pace.note(Duration::from_micros(took_us), false));
+            pace.depth()
+        };
+        assert_eq!([10, 200, 400, 900, 5000].map(depth), [DEPTH_MAX, DEPTH_MAX, 2, 1, 1]);
     }
 
     #[test]

@@ -55,10 +55,11 @@ pub(crate) struct Refused {
 }
 
 impl Worker {
-    /// Whether it may be sent one execution more than it runs at once. Asked under the pool's lock.
+    /// Whether it may be sent an execution more than it runs at once. Asked under the pool's lock.
     pub(crate) fn takes_ahead(&self) -> bool {
-        self.tokens.is_some()
-            && self.in_use.load(Ordering::Relaxed) == self.capacity
+        let in_use = self.in_use.load(Ordering::Relaxed);
+        let room = |tokens: &Tokens| tokens.ahead_max.min(self.shared.pace.depth());
+        self.tokens.as_ref().is_some_and(|tokens| (self.capacity..self.capacity + room(tokens)).contains(&in_use))
             && self.in_doubt.load(Ordering::Relaxed) == 0
             && self.taken_back.load(Ordering::Acquire) == 0
     }
@@ -98,7 +99,7 @@ impl Worker {
                 self.process.kill(KillReason::Fault("its tokens cannot be counted".into()));
             }
             // The table stays locked, so that frames arrive in the order of their entries.
-            self.send(Flush::Now, |out| out.extend_from_slice(&frame));
+            self.send(Flush::Together, |out| out.extend_from_slice(&frame));
             if let Ok(Some(Entry { ahead: Some(ahead), .. })) = table.find(id) {
                 ahead.frame = frame;
             }
@@ -141,24 +142,25 @@ impl Worker {
         Some((stage, Again { frame, slot, execution_id, deadline, head_by }))
     }
 
-    /// Gives what was sent ahead to another worker if this one has not moved for `patience`. Whether it still has
-    /// something that was sent ahead.
+    /// Gives what was sent ahead to other workers if this one has not moved for `patience`. Whether it still has something
+    /// that was sent ahead.
     pub(crate) fn take_back_late(self: &Arc<Self>, now: Instant, patience: Duration) -> bool {
-        let mut table = self.table();
-        let Some(id) = table.ahead() else { return false };
-        let moved = self.born + Duration::from_nanos(self.moved_ns.load(Ordering::Relaxed));
-        if now.saturating_duration_since(moved) < patience {
-            return true;
-        }
-        let taken = self.take_back(&mut table, id);
-        drop(table);
-        if let Some((stage, again)) = taken {
+        loop {
+            let mut table = self.table();
+            let Some(id) = table.ahead() else { return false };
+            let moved = self.born + Duration::from_nanos(self.moved_ns.load(Ordering::Relaxed));
+            if now.saturating_duration_since(moved) < patience {
+                return true;
+            }
+            let taken = self.take_back(&mut table, id);
+            drop(table);
+            // The worker has begun it, and with it the last.
+            let Some((stage, again)) = taken else { return false };
             pool::release(self);
             if let Stage::Waiting(sender) = stage {
                 let _ = sender.send(Word::Back(again));
             }
         }
-        false
     }
 }
 

@@ -187,7 +187,7 @@ enum NotReady {
 struct Promise {
     capacity: u32,
     zygote: bool,
-    ahead: bool,
+    ahead: u8,
 }
 
 async fn shake_hands(shared: &Shared, connection: Connection) -> Result<(FrameReader, Link, Promise), NotReady> {

@@ -84,10 +84,10 @@ pub(crate) fn acquire(shared: &Shared, may_go_ahead: bool, to_front: bool) -> Ac
     }
     if may_go_ahead
         && pool.sends_ahead(shared)
-        && let Some(worker) = pool.workers.iter().rev().find(|worker| worker.takes_ahead())
+        && let Some(worker) = pool.least_ahead()
     {
         worker.in_use.fetch_add(1, Ordering::Relaxed);
-        return Acquired::Now(Lease(Some(Arc::clone(worker))));
+        return Acquired::Now(Lease(Some(worker)));
     }
     let (sender, receiver) = oneshot::channel();
     pool.waiters.retain(|waiter| !waiter.sender.is_closed());
@@ -190,11 +190,17 @@ impl Pool {
         self.has_eager && shared.pace.is_quick()
     }
 
-    /// Gives a busy worker its next execution, where somebody waits whose execution may be sent ahead.
+    /// Gives a busy worker its next executions, where somebody waits whose execution may be sent ahead.
     fn send_ahead(&mut self, worker: &Arc<Worker>) {
-        if self.sends_ahead(&worker.shared) && worker.takes_ahead() && self.hand_over(worker, true) {
+        while self.sends_ahead(&worker.shared) && worker.takes_ahead() && self.hand_over(worker, true) {
             worker.in_use.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The busy worker with the fewest executions among those that take one ahead.
+    fn least_ahead(&self) -> Option<Arc<Worker>> {
+        let takers = self.workers.iter().filter(|worker| worker.takes_ahead());
+        takers.min_by_key(|worker| worker.in_use.load(Ordering::Relaxed)).cloned()
     }
 
     /// Gives room on `worker`, which the caller counts, to the first who still waits; where it is `ahead`, only if that

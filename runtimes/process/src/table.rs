@@ -36,9 +36,6 @@ pub(crate) struct Entry {
 pub(crate) struct Ahead {
     /// Its INVOKE; empty until it is sent.
     pub(crate) frame: Vec<u8>,
-    /// The one before it has ended, so that it is the worker's next or has begun. A token that is taken back now could be
-    /// that of the one behind it.
-    pub(crate) is_next: bool,
 }
 
 /// How far it is.
@@ -144,22 +141,20 @@ impl Table {
         all
     }
 
-    /// The id of the one that was sent ahead and waits behind another.
+    /// The id of the last that was sent ahead. The worker begins them in the order in which they were sent, each with a token,
+    /// so a token that is taken back is always that of the last.
     pub(crate) fn ahead(&self) -> Option<u64> {
-        let waits = |ahead: &Ahead| !ahead.is_next && !ahead.frame.is_empty();
-        self.places.iter().flatten().find(|entry| entry.ahead.as_ref().is_some_and(waits)).map(|entry| entry.id)
+        let sent = |entry: &&Entry| entry.ahead.as_ref().is_some_and(|ahead| !ahead.frame.is_empty());
+        self.places.iter().flatten().filter(sent).map(|entry| entry.id).max()
     }
 
-    /// One has ended: what was sent ahead is next. Its execution, on a worker that runs one at a time.
-    pub(crate) fn begin_next(&mut self) -> Option<ExecutionId> {
-        let mut next = None;
-        for entry in self.places.iter_mut().flatten().filter(|entry| !matches!(entry.stage, Stage::TakenBack)) {
-            next = Some(entry.execution_id);
-            if let Some(ahead) = &mut entry.ahead {
-                ahead.is_next = true;
-            }
+    /// The execution that alone is left on a worker that runs one at a time.
+    pub(crate) fn only(&self) -> Option<ExecutionId> {
+        let mut left = self.places.iter().flatten().filter(|entry| !matches!(entry.stage, Stage::TakenBack));
+        match (left.next(), left.next()) {
+            (Some(only), None) => Some(only.execution_id),
+            _ => None,
         }
-        next
     }
 
     /// Whether the worker has anything to run.

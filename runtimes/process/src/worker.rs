@@ -242,7 +242,7 @@ impl Worker {
             let before = self.moved_ns.swap(now, Ordering::Relaxed);
             if self.is_single() {
                 let printed = self.process.output.end();
-                let next = table.begin_next();
+                let next = table.only();
                 if next.is_some() {
                     self.process.output.begin(next);
                 }

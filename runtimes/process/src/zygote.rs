@@ -25,8 +25,8 @@ pub(crate) struct Zygote {
     pub(crate) process: Arc<Process>,
     /// Executions each of its children can run at once.
     pub(crate) capacity: u32,
-    /// Whether they take executions ahead.
-    ahead: bool,
+    /// How many executions each takes ahead.
+    ahead: u8,
     link: Link,
     forks: Mutex<Forks>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Forked {
 }
 
 impl Zygote {
-    pub(crate) fn new(process: Arc<Process>, capacity: u32, ahead: bool, link: Link) -> Self {
+    pub(crate) fn new(process: Arc<Process>, capacity: u32, ahead: u8, link: Link) -> Self {
         Self { process, capacity, ahead, link, forks: Mutex::default() }
     }
 
@@ -67,7 +67,7 @@ impl Zygote {
     pub(crate) async fn fork(&self, shared: &Shared) -> io::Result<Forked> {
         let Streams { connection, output, theirs } = launch::streams()?;
         let connection = Socket::from_unix(connection)?;
-        let tokens = if self.ahead { Some(Tokens::new()?) } else { None };
+        let tokens = if self.ahead > 0 { Some(Tokens::new(self.ahead.into())?) } else { None };
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut forks = self.lock();

@@ -40,6 +40,9 @@ FORK = 32
 FORKED = 33
 EXITED = 34
 
+AHEAD_MAX = 64
+"""Executions that a worker takes ahead."""
+
 AHEAD_BIT = 1 << 63
 """In the id of an execution that was sent ahead: it begins only with a token."""
 
@@ -196,12 +199,12 @@ def encode_chunk(number: int, body: Buffer | memoryview, *, end: bool) -> bytes:
     return HEADER.pack(len(body), CHUNK | END if end else CHUNK, number) + body
 
 
-def encode_ready(max_concurrency: int, *, zygote: bool, sdk: str, ahead: bool = False) -> bytes:
-    """READY. With `ahead` it says that the zygote's workers take executions ahead."""
+def encode_ready(max_concurrency: int, *, zygote: bool, sdk: str, ahead: int = 0) -> bytes:
+    """READY. With `ahead` it says how many executions each of the zygote's workers takes ahead."""
     name = sdk.encode()
     payload = _READY.pack(ABI_VERSION, max_concurrency, zygote) + _U16.pack(len(name)) + name
     if ahead:
-        payload += b"\1"
+        payload += bytes((ahead,))
     return HEADER.pack(len(payload), READY, 0) + payload
 
 

@@ -9,6 +9,7 @@ from ignite._context import Context
 from ignite._failure import HandlerCancelled, encode_error, end_as_python
 from ignite._frames import (
     AHEAD_BIT,
+    AHEAD_MAX,
     BYE,
     CANCEL,
     CREDIT,
@@ -203,7 +204,7 @@ class SyncWorker:
     def _take_all(self) -> None:
         while (frame := self.connection.take()) is not None:
             if frame[0] == INVOKE:
-                if len(self.waiting) == self.connection.max_concurrency:
+                if len(self.waiting) == self.connection.max_concurrency + AHEAD_MAX:
                     fault("more requests than it said it would")
                 self.waiting.append(frame)
             else:

@@ -16,7 +16,7 @@ from _socket import socket as Socket
 
 from ignite import _failure, _log
 from ignite._connection import Connection, Loading, leave
-from ignite._frames import ABI_VERSION, INIT_ERROR, WARN_LEVEL, encode_failure, encode_ready
+from ignite._frames import ABI_VERSION, AHEAD_MAX, INIT_ERROR, WARN_LEVEL, encode_failure, encode_ready
 from ignite._hint import ENV_WORKER_FD, ENV_WORKER_SOCKET, say
 from ignite._load import LoadError, is_async, load
 from ignite._sync import SyncWorker
@@ -179,7 +179,8 @@ def _get_ready(connection: Connection, max_concurrency: int) -> Connection:
             "it serves alone. Start threads in the handler instead",
             b"",
         )
-    ahead = zygote and max_concurrency == 1 and hasattr(os, "eventfd_read")
+    takes_ahead = zygote and max_concurrency == 1 and hasattr(os, "eventfd_read")
+    ahead = AHEAD_MAX if takes_ahead else 0
     ready = encode_ready(max_concurrency, zygote=zygote, sdk=f"ignite-python/{VERSION}", ahead=ahead)
     if not zygote:
         connection.send(ready)

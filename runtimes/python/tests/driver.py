@@ -82,7 +82,7 @@ class Got:
         if kind == READY:
             self.version, self.concurrency, self.zygote = struct.unpack("<HIB", reader.bytes(7))
             self.sdk = reader.short()
-            self.ahead = bool(reader.rest) and reader.bytes(1) == b"\1"
+            self.ahead = reader.bytes(1)[0] if reader.rest else 0
         elif kind in (INIT_ERROR, ERROR):
             self.type, self.message, self.trace = reader.short(), reader.long().decode(), reader.long().decode()
         elif kind == RESULT:
