@@ -29,6 +29,7 @@ mod reply;
 mod shared;
 mod starter;
 mod stream;
+mod stuck;
 mod supervisor;
 mod table;
 mod warm;

@@ -17,6 +17,7 @@ use crate::process::{KillReason, Obituary, Process};
 use crate::reply::{self, NoReply};
 use crate::shared::{Event, Shared};
 use crate::stream;
+use crate::stuck;
 use crate::table::{Entry, Stage, Table};
 
 /// How long a worker that has been asked to go may take, beyond the executions it still has.
@@ -184,6 +185,9 @@ impl Worker {
             }
         };
         if let Some(stream) = stream {
+            if !self.is_single() {
+                self.moved_ns.store(self.age_ns(), Ordering::Relaxed);
+            }
             stream.push(payload.keep(0)).map_err(|_| overrun())?;
         }
         if header.is_end() { self.finish(header.id, |_| Outcome::Completed) } else { Ok(()) }
@@ -349,8 +353,17 @@ impl Worker {
         };
         if go == Go::Stay {
             self.retire();
+            if stuck::share_one_thread(&self.shared.config.runtime) {
+                // Owned by itself; it ends with the execution.
+                self.shared.handle.spawn(stuck::end_if(Arc::clone(self), id));
+            }
         }
         self.after_end(go);
+    }
+
+    /// Whether the execution `id` has not ended.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        matches!(self.table().find(id), Ok(Some(_)))
     }
 
     /// Gives it no more executions; what it has may end by itself.

@@ -322,6 +322,41 @@ async fn deno_answers_many_at_once_and_is_replaced_when_it_spins_or_exits() {
 }
 
 #[tokio::test]
+async fn what_is_stuck_behind_one_that_spins_does_not_wait_for_its_own_limit() {
+    let app = App::deno(DENO, |_| ()).await;
+    let before = app.call("pid").await.unwrap();
+    let mut spin = invocation("/", "", Bytes::from_static(b"spin"));
+    spin.deadline = Instant::now() + Duration::from_millis(100);
+    let spinning = app.fake.with_deadline(spin);
+    let behind = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        (app.call("echo").await, began.elapsed())
+    };
+    let (spun, (answer, took)) = tokio::join!(spinning, behind);
+    assert!(spun.is_none());
+    // Its own limit is 60 s.
+    assert!(matches!(answer, Err(InvokeError::WorkerLost { .. })), "{answer:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_ne!(app.call("pid").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn one_that_outlives_its_limit_and_waits_costs_no_other() {
+    let app = App::deno(
+        "start(async (payload) => {\n  const ms = Number(new TextDecoder().decode(payload));\n  \
+         await new Promise((resolve) => setTimeout(resolve, ms));\n  return payload;\n});\n",
+        |_| (),
+    )
+    .await;
+    let mut late = invocation("/", "", Bytes::from_static(b"20000"));
+    late.deadline = Instant::now() + Duration::from_millis(100);
+    let (late, other) = tokio::join!(app.fake.with_deadline(late), app.call("1500"));
+    assert!(late.is_none());
+    assert_eq!(other.unwrap(), "1500");
+}
+
+#[tokio::test]
 async fn deno_is_ended_at_its_memory_limit() {
     let app = App::deno(DENO, |limits| limits.memory_mb = 192).await;
     let error = app.call("grow").await.unwrap_err();
