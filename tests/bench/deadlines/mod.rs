@@ -53,7 +53,7 @@ const SUBJECTS: [Subject; 5] = [
         name: "Deno",
         target: Target::Deno,
         ways: &["spins", "never_answers", "catches_everything"],
-        per_second: 3.0,
+        per_second: 2.0,
     },
 ];
 

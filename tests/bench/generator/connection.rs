@@ -25,6 +25,8 @@ pub(super) struct Connection {
     filled: usize,
     joined: Vec<u8>,
     waits: bool,
+    /// The server ended it while nothing was asked, as one may whose patience with idle connections is over.
+    ended_idle: bool,
 }
 
 /// What a connection came to.
@@ -45,12 +47,13 @@ impl Connection {
         stream.register(registry, token)?;
         let (sent, sent_at) = (request.bytes().len(), Instant::now());
         let (received, joined) = (vec![0; 1024], Vec::new());
-        Ok(Self { stream, token, request, sent, sent_at, received, filled: 0, joined, waits: false })
+        Ok(Self { stream, token, request, sent, sent_at, received, filled: 0, joined, waits: false, ended_idle: false })
     }
 
     /// A new connection in place of this one.
     pub(super) fn reopen(&mut self, address: &Address, registry: &Registry) -> io::Result<()> {
         let _ = self.stream.deregister(registry);
+        self.ended_idle = false;
         self.stream = Stream::connect(address)?;
         self.stream.register(registry, self.token)
     }
@@ -65,6 +68,11 @@ impl Connection {
         self.write()
     }
 
+    /// Whether the server ended it while nothing was asked.
+    pub(super) fn ended_idle(&self) -> bool {
+        self.ended_idle
+    }
+
     /// Asks nothing more.
     pub(super) fn rest(&mut self) {
         self.waits = false;
@@ -72,6 +80,7 @@ impl Connection {
 
     pub(super) fn on_event(&mut self, event: &Event) -> Step {
         if !self.waits {
+            self.ended_idle |= event.is_read_closed();
             return Step::Idle;
         }
         if event.is_writable()

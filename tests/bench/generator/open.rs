@@ -40,6 +40,9 @@ pub(crate) fn offer(
     loop {
         while sent < whole && due(sent) <= Instant::now() {
             let Some(index) = free.pop() else { break };
+            if all[index].ended_idle() {
+                all[index].reopen(address, poll.registry())?;
+            }
             let step = all[index].send(due(sent));
             sent += 1;
             if !matches!(step, Step::Waits) {
