@@ -1,6 +1,6 @@
 //! One instance, and the connections to it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::{headers, lanes};
 /// How long an instance that could not be reached is passed over.
 const SUSPECT_FOR: Duration = Duration::from_millis(500);
 
+/// How long one that said nothing when it was asked for frames is asked over HTTP.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+
 /// Connections for short requests that may end under a request's hands before it has one of its own.
 const RELAYS_MAX: u32 = 3;
 
@@ -30,8 +33,8 @@ pub(crate) struct Endpoint {
     pub(crate) places: u32,
     used: AtomicU32,
     lanes: Box<[Lane]>,
-    /// It was asked for frames and did not understand.
-    http_only: AtomicBool,
+    /// Milliseconds since `born` until which it is not asked for frames: for good where it did not understand.
+    http_until: AtomicU64,
     /// Milliseconds since `born` until which it is passed over.
     suspect_until: AtomicU64,
     born: Instant,
@@ -66,7 +69,7 @@ impl Endpoint {
             places,
             used: AtomicU32::new(0),
             lanes: (0..lanes::count()).map(|_| Lane::default()).collect(),
-            http_only: AtomicBool::new(false),
+            http_until: AtomicU64::new(0),
             suspect_until: AtomicU64::new(0),
             born: Instant::now(),
         }
@@ -93,12 +96,11 @@ impl Endpoint {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        as_ms(self.born.elapsed())
     }
 
     fn suspect(&self) {
-        let until = self.now() + u64::try_from(SUSPECT_FOR.as_millis()).unwrap_or(u64::MAX);
-        self.suspect_until.store(until, Ordering::Relaxed);
+        self.suspect_until.store(self.now() + as_ms(SUSPECT_FOR), Ordering::Relaxed);
         for lane in &self.lanes {
             locked(&lane.idle).clear();
             // What is under way there goes on.
@@ -149,12 +151,17 @@ impl Endpoint {
         if let Some(relay) = kept() {
             return Ok(Some(relay));
         }
-        if self.http_only.load(Ordering::Relaxed) {
+        let speaks_http = || self.now() < self.http_until.load(Ordering::Relaxed);
+        if speaks_http() {
             return Ok(None);
         }
         let _opening = lane.opening.lock().await;
+        // Whoever had it before has found out.
         if let Some(relay) = kept() {
             return Ok(Some(relay));
+        }
+        if speaks_http() {
+            return Ok(None);
         }
         match Relay::open(&self.address, connect_timeout).await {
             Ok(Opened::Relay(relay)) => {
@@ -162,10 +169,13 @@ impl Endpoint {
                 Ok(Some(relay))
             }
             Ok(Opened::HttpOnly) => {
-                self.http_only.store(true, Ordering::Relaxed);
+                self.http_until.store(u64::MAX, Ordering::Relaxed);
                 Ok(None)
             }
-            Ok(Opened::Silent) => Ok(None),
+            Ok(Opened::Silent) => {
+                self.http_until.store(self.now() + as_ms(SILENT_FOR), Ordering::Relaxed);
+                Ok(None)
+            }
             Err(_) => Err(Unreachable),
         }
     }
@@ -215,6 +225,10 @@ impl Endpoint {
             idle.push(connection);
         }
     }
+}
+
+fn as_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// No connection could be made.

@@ -1,10 +1,11 @@
 //! Short requests share a connection to an instance, in frames.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ignite_core_abi::payload::{Failure, decode_number, encode_chunk, encode_empty};
 use ignite_core_abi::{FrameKind, NOT_BEGUN, STREAM_WINDOW_BYTES};
 use ignite_core_model::AppSettings;
+use ignite_gateway::GatewayLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -299,6 +300,29 @@ async fn a_long_or_a_slow_body_has_a_connection_of_its_own() {
     chunked.write_all(format!("{head}4\r\nhalf\r\n4\r\nhalf\r\n0\r\n\r\n").as_bytes()).await.unwrap();
     read_until(&mut chunked, "hello").await;
     assert_eq!(&instance.asked.recv().await.unwrap().body[..], b"halfhalf");
+}
+
+#[tokio::test]
+async fn an_instance_that_says_nothing_is_asked_over_http_and_holds_nobody_up_for_another() {
+    let limits = GatewayLimits { connect_timeout: Duration::from_millis(300), ..GatewayLimits::default() };
+    let (stage, script) = (Stage::with_limits(open(), limits).await, Script::new().await);
+    stage.instances(1, &[(script.address(), 64)]).await;
+    let begun = Instant::now();
+    let mut callers = Vec::new();
+    for _ in 0..6 {
+        callers.push(caller(&stage).await);
+    }
+    // It takes connections and reads nothing, as one that was stopped.
+    let (mut silent, mut over_http) = (Vec::new(), 0);
+    while over_http < callers.len() {
+        let mut stream = script.accept().await;
+        let mut first = [0; 4];
+        timeout(SOON, stream.read_exact(&mut first)).await.unwrap().unwrap();
+        over_http += usize::from(&first == b"GET ");
+        silent.push(stream);
+    }
+    // All had waited for the one that asked.
+    assert!(begun.elapsed() < Duration::from_millis(300 * 4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
