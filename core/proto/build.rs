@@ -11,6 +11,9 @@ const FILES: [&str; 5] = [
     "ignite/v1/identity.proto",
 ];
 
+/// Served beside the API by a library that has no definition of it to show.
+const HEALTH: &str = "grpc/health/v1/health.proto";
+
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -18,6 +21,9 @@ fn main() -> anyhow::Result<()> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     std::fs::write(&set, compiler.encode_file_descriptor_set())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).open_file(HEALTH)?;
+    std::fs::write(out.join("health.bin"), compiler.encode_file_descriptor_set())?;
     connectrpc_build::Config::new()
         .descriptor_set(&set)
         .files(&FILES)

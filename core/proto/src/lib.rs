@@ -22,3 +22,6 @@ pub use generated::ignite::v1;
 
 /// The definitions as a `FileDescriptorSet`, for reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+/// The definition of the health service as a `FileDescriptorSet`, for reflection.
+pub const HEALTH_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/health.bin"));

@@ -23,8 +23,9 @@ mod versions;
 use std::sync::Arc;
 
 use connectrpc::{RequestContext, Router};
+use connectrpc_reflection::{ReflectionError, Reflector};
 use ignite_core_model::{FunctionId, HostLabel, OrganizationId};
-use ignite_core_proto::{Checker, DESCRIPTOR_SET, v1};
+use ignite_core_proto::{Checker, DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, v1};
 use ignite_identity::Issuers;
 use ignite_store_meta::Meta;
 use ignite_store_meta::seal::Keyring;
@@ -114,6 +115,13 @@ impl Platform {
 #[derive(Clone)]
 pub(crate) struct Api(pub(crate) Arc<Platform>);
 
+/// What reflection tells of: the API, and health beside it.
+fn reflector() -> Result<Reflector, ReflectionError> {
+    let mut reflector = Reflector::from_descriptor_set_bytes(DESCRIPTOR_SET)?;
+    reflector.add_descriptor_set_bytes(HEALTH_DESCRIPTOR_SET)?;
+    Ok(reflector)
+}
+
 /// All methods there are, with reflection and health beside them.
 pub(crate) fn router(platform: Arc<Platform>) -> Router {
     let api = Arc::new(Api(platform));
@@ -123,11 +131,25 @@ pub(crate) fn router(platform: Arc<Platform>) -> Router {
     let router = v1::TokenServiceExt::register(api, router);
     let services = ["ComputeService", "DeploymentService", "SecretService", "TokenService"];
     let (router, _) = connectrpc_health::install_static(router, services.map(|name| format!("ignite.v1.{name}")));
-    match connectrpc_reflection::Reflector::from_descriptor_set_bytes(DESCRIPTOR_SET) {
+    match reflector() {
         Ok(reflector) => connectrpc_reflection::install(router, reflector),
         Err(error) => {
             tracing::error!(%error, "the API is served without reflection");
             router
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn reflection_tells_of_all_that_is_served() {
+        let names = reflector().unwrap().service_names();
+        for name in ["ignite.v1.ComputeService", "ignite.v1.TokenService", "grpc.health.v1.Health"] {
+            assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
         }
     }
 }
