@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 
 use crate::relay::RelayedBody;
@@ -152,36 +152,7 @@ impl HttpBody for RequestBody {
 }
 
 /// The body of an instance's answer.
-pub(crate) enum InstanceBody {
-    Http(Incoming),
-    Relayed(RelayedBody),
-}
-
-impl HttpBody for InstanceBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Http(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Relayed(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http(body) => body.is_end_stream(),
-            Self::Relayed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http(body) => body.size_hint(),
-            Self::Relayed(body) => body.size_hint(),
-        }
-    }
-}
+pub(crate) type InstanceBody = Either<Incoming, RelayedBody>;
 
 /// What an answer comes through.
 pub(crate) trait Drives {

@@ -128,7 +128,7 @@ impl Endpoint {
             };
             let Some(relay) = relay else { break };
             match relay.call(&request, &body, execution, app).await {
-                Ok(answer) => return Ok((answer.map(InstanceBody::Relayed), None)),
+                Ok(answer) => return Ok((answer.map(InstanceBody::Right), None)),
                 Err(CallError::Full) => break,
                 // It ended since it was looked at.
                 Err(CallError::Closed) => {}
@@ -141,7 +141,7 @@ impl Endpoint {
         }
         headers::set_ids(request.headers_mut(), execution, app);
         let (answer, connection) = self.send_http(request, connect_timeout).await?;
-        Ok((answer.map(InstanceBody::Http), Some(connection)))
+        Ok((answer.map(InstanceBody::Left), Some(connection)))
     }
 
     /// The connection that the lane's short requests share; `None` where the instance understands HTTP alone.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
+use http_body_util::{Either, Full};
 use ignite_core_abi::payload::{CancelReason, Failure, Hello, Invoke, Ready, Reply, encode_credit};
 use ignite_core_abi::{
     ABI_VERSION, FrameHeader, FrameKind, Headers, NOT_BEGUN, PREFACE, PREFACED_FRAME_BYTES_MAX, STREAM_WINDOW_BYTES,
@@ -162,9 +163,9 @@ impl Relay {
         let body = match answer.body {
             Part::Whole(bytes) => {
                 call.answered = true;
-                RelayedBody::Whole((!bytes.is_empty()).then_some(bytes))
+                RelayedBody::Left(bytes.into())
             }
-            Part::First(arriving) => RelayedBody::Stream(Streamed { call, arriving, taken: 0 }),
+            Part::First(arriving) => RelayedBody::Right(Streamed { call, arriving, taken: 0 }),
         };
         Ok(answer.head.map(|()| body))
     }
@@ -387,13 +388,8 @@ impl Drop for Calling {
     }
 }
 
-/// The body of an answer.
-pub(crate) enum RelayedBody {
-    /// It came with its head.
-    Whole(Option<Bytes>),
-    /// It comes in parts.
-    Stream(Streamed),
-}
+/// The body of an answer: one that came with its head, or comes in parts.
+pub(crate) type RelayedBody = Either<Full<Bytes>, Streamed>;
 
 /// A body that comes in parts, as fast as it is read.
 pub(crate) struct Streamed {
@@ -403,31 +399,11 @@ pub(crate) struct Streamed {
     taken: u32,
 }
 
-impl Body for RelayedBody {
+impl Body for Streamed {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(streamed) => streamed.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) => SizeHint::default(),
-        }
-    }
-}
-
-impl Streamed {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match ready!(self.arriving.poll_next(cx)) {
             Next::Part(part) => {
                 // A part is never longer than the window.

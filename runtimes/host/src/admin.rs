@@ -23,8 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::body::ResponseBody;
 use crate::host::Shared;
-use crate::inward::Inward;
-use crate::request;
+use crate::request::{self, Inward};
 use crate::respond;
 use crate::specialize::{ORDER_BYTES_MAX, specialize};
 
@@ -155,7 +154,7 @@ async fn order(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, (
         Ok(()) => Ok(order),
         Err(refusal) => {
             // Whoever still sends would not see the refusal.
-            tokio::spawn(request::discard(Inward::Http(body)));
+            tokio::spawn(request::discard(Inward::Left(body)));
             Err(refusal)
         }
     }

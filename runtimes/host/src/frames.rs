@@ -25,9 +25,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::ResponseBody;
 use crate::host::Shared;
-use crate::inward::Inward;
 use crate::listen::Stream;
-use crate::request::Named;
+use crate::request::{Inward, Named};
 use crate::serve::{self, Desk};
 
 /// Executions in flight on one connection. A gateway takes another for more.
@@ -258,7 +257,7 @@ fn request(payload: &Bytes) -> Result<(HttpRequest<Inward>, Named), String> {
         "" => Uri::try_from(invoke.path),
         query => Uri::try_from(format!("{}?{query}", invoke.path)),
     };
-    let mut request = HttpRequest::new(Inward::whole(payload.slice_ref(invoke.body)));
+    let mut request = HttpRequest::new(Inward::Right(payload.slice_ref(invoke.body).into()));
     *request.method_mut() = method;
     *request.uri_mut() = uri.map_err(|error| error.to_string())?;
     *request.headers_mut() = header_map(invoke.headers, payload).map_err(|error| error.to_string())?;

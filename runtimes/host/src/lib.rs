@@ -24,7 +24,6 @@ mod executors;
 mod frames;
 mod host;
 mod interpreters;
-mod inward;
 mod listen;
 mod logs;
 mod metrics;

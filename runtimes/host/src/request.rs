@@ -5,16 +5,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
-use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::{Body as _, Incoming};
 use ignite_core_model::{ExecutionId, FunctionId, Limits, OrganizationId};
 use ignite_runtimes_executor::{BodySender, RequestBody, body_channel};
 use ignite_waiting::{Elapsed, KeptTimer};
 use tokio::time::{Instant, timeout};
 
 use crate::errors::HostError;
-use crate::inward::Inward;
 use crate::respond::Ids;
+
+/// The body of a request: over HTTP as it is sent, or one that came with its head.
+pub(crate) type Inward = Either<Incoming, Full<Bytes>>;
 
 /// The execution's id.
 pub(crate) const EXECUTION_ID: HeaderName = HeaderName::from_static("x-ignite-execution-id");

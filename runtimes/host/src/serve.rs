@@ -23,9 +23,8 @@ use crate::descriptors;
 use crate::errors::HostError;
 use crate::frames;
 use crate::host::Shared;
-use crate::inward::Inward;
 use crate::listen::{Connected, Listener, Stream};
-use crate::request::{self, Named, check_head, remove_not_passed_on};
+use crate::request::{self, Inward, Named, check_head, remove_not_passed_on};
 use crate::respond::{self, Ids};
 use crate::serving::Request;
 use crate::traces;
@@ -229,7 +228,7 @@ async fn speech(stream: &impl Stream) -> io::Result<Speech> {
 
 async fn answer_http(request: HttpRequest<Incoming>, desk: &Desk) -> Response<ResponseBody> {
     let named = Named::of(request.headers());
-    answer(request.map(Inward::Http), named, desk).await
+    answer(request.map(Inward::Left), named, desk).await
 }
 
 /// Answers a request.
