@@ -111,7 +111,7 @@ impl Dice {
     }
 }
 
-async fn server() -> (std::net::SocketAddr, watch::Sender<bool>) {
+fn server() -> (std::net::SocketAddr, watch::Sender<bool>) {
     let executor = FakeExecutor::new(|invocation| async move {
         // What an executor relies on, whatever the caller sent.
         assert!(invocation.path.starts_with('/') || invocation.path == "*" || invocation.path.is_empty());
@@ -131,6 +131,11 @@ async fn server() -> (std::net::SocketAddr, watch::Sender<bool>) {
         payload_bytes_max: 64 * 1024,
         ..Limits::default()
     };
+    in_front_of(executor, limits)
+}
+
+/// A server of one app, on a free port; it stops when it is told so.
+pub(crate) fn in_front_of(executor: FakeExecutor, limits: Limits) -> (std::net::SocketAddr, watch::Sender<bool>) {
     let config = crate::args::parse(["ignite-host", "--artifact", "none"].map(Into::into), Vec::new()).unwrap();
     let identity = Identity { function: config.function_id.clone(), organization: config.organization_id.clone() };
     let shared = Arc::new(Shared::of_one(Serving::new(Box::new(executor), limits, false, identity, None), config));
@@ -228,7 +233,7 @@ fn any_bytes_are_answered_or_end_the_connection() {
         .build()
         .unwrap();
     let failure = runtime.block_on(async move {
-        let (address, _stopping) = server().await;
+        let (address, _stopping) = server();
         let (begun, mut dice, mut next) = (Instant::now(), Dice(seed), 0);
         let mut running = tokio::task::JoinSet::new();
         loop {

@@ -12,7 +12,7 @@ use ignite_core_abi::payload::{
     CancelReason, Failure, Hello, Invoke, Ready, Reply as ReplyPayload, encode_chunk, encode_credit, encode_empty,
 };
 use ignite_core_abi::{ABI_VERSION, FrameHeader, FrameKind, Headers, NOT_BEGUN, PREFACE, STREAM_WINDOW_BYTES};
-use ignite_core_model::{HostAddress, Limits};
+use ignite_core_model::Limits;
 use ignite_framing::{Flush, FrameReader, Incoming, Link, Socket, header_map};
 use ignite_runtimes_executor::fake::FakeExecutor;
 use ignite_runtimes_executor::{Reply, ReplyBody, RequestBody, body_channel};
@@ -21,10 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::IN_FLIGHT_MAX;
-use crate::host::Shared;
-use crate::listen::Listener;
-use crate::serve;
-use crate::serving::{Identity, Serving};
+use crate::edge::in_front_of;
 
 /// Longest wait for what must come.
 const SOON: Duration = Duration::from_secs(10);
@@ -56,7 +53,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    fn start() -> Self {
         let handlers =
             Arc::new(Handlers { waiting: AtomicU32::new(0), given_up: AtomicU32::new(0), go_on: Notify::new() });
         let theirs = Arc::clone(&handlers);
@@ -99,13 +96,7 @@ impl Server {
             }
         });
         let limits = Limits { payload_bytes_max: 1024, max_concurrency: 2048, ..Limits::default() };
-        let config = crate::args::parse(["ignite-host", "--artifact", "none"].map(Into::into), Vec::new()).unwrap();
-        let identity = Identity { function: config.function_id.clone(), organization: config.organization_id.clone() };
-        let shared = Arc::new(Shared::of_one(Serving::new(Box::new(executor), limits, false, identity, None), config));
-        let listener = Listener::open(&HostAddress::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
-        let Ok(HostAddress::Tcp(address)) = listener.address() else { panic!("it listens elsewhere") };
-        let (stopping, stop) = watch::channel(false);
-        tokio::spawn(serve::accept(listener, shared, stop));
+        let (address, stopping) = in_front_of(executor, limits);
         Self { address, handlers, stopping }
     }
 
@@ -218,7 +209,7 @@ impl Gateway {
 
 #[tokio::test]
 async fn an_execution_is_what_invoke_says_and_its_ids_come_back() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(7, "/echo", b"a body");
     let head = gateway.head().await;
@@ -231,7 +222,7 @@ async fn an_execution_is_what_invoke_says_and_its_ids_come_back() {
 
 #[tokio::test]
 async fn limits_are_those_of_http() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(1, "/echo", &[0; 1025]);
     assert_eq!(gateway.head().await.status, 413);
@@ -246,7 +237,7 @@ async fn limits_are_those_of_http() {
 
 #[tokio::test]
 async fn one_that_waits_holds_up_no_other() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     for id in 1..=100 {
         gateway.invoke(id, "/wait", b"");
@@ -265,7 +256,7 @@ async fn one_that_waits_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_stream_keeps_within_its_credit() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     for (id, path) in [(1, "/stream"), (2, "/long")] {
         gateway.invoke(id, path, b"");
@@ -291,7 +282,7 @@ async fn a_stream_keeps_within_its_credit() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_ends_in_an_error() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(1, "/break", b"");
     assert!(!gateway.head().await.end);
@@ -302,7 +293,7 @@ async fn a_stream_that_breaks_ends_in_an_error() {
 
 #[tokio::test]
 async fn a_cancelled_execution_is_given_up_and_answered_once() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(1, "/wait", b"");
     server.until(|handlers| handlers.waiting.load(Ordering::SeqCst) == 1).await;
@@ -318,7 +309,7 @@ async fn a_cancelled_execution_is_given_up_and_answered_once() {
 
 #[tokio::test]
 async fn a_gateway_that_goes_away_takes_its_executions_with_it() {
-    let server = Server::start().await;
+    let server = Server::start();
     let gateway = server.connect().await;
     for id in 1..=3 {
         gateway.invoke(id, "/wait", b"");
@@ -330,7 +321,7 @@ async fn a_gateway_that_goes_away_takes_its_executions_with_it() {
 
 #[tokio::test]
 async fn one_that_fails_in_the_host_costs_no_other() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(1, "/panic", b"");
     assert_eq!(gateway.error().await, (1, "broken_off".to_owned()));
@@ -340,7 +331,7 @@ async fn one_that_fails_in_the_host_costs_no_other() {
 
 #[tokio::test]
 async fn a_host_that_ends_says_so_answers_what_it_has_and_begins_nothing() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     gateway.invoke(1, "/wait", b"");
     server.until(|handlers| handlers.waiting.load(Ordering::SeqCst) == 1).await;
@@ -357,7 +348,7 @@ async fn a_host_that_ends_says_so_answers_what_it_has_and_begins_nothing() {
 
 #[tokio::test]
 async fn a_gateway_that_stays_is_left() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.connect().await;
     server.stopping.send_replace(true);
     assert_eq!(gateway.next().await.unwrap().0.kind, FrameKind::Bye);
@@ -366,7 +357,7 @@ async fn a_gateway_that_stays_is_left() {
 
 #[tokio::test]
 async fn another_version_is_refused_by_its_number() {
-    let server = Server::start().await;
+    let server = Server::start();
     let mut gateway = server.greet(ABI_VERSION + 1).await;
     let (header, payload) = gateway.next().await.unwrap();
     assert_eq!(header.kind, FrameKind::InitError);
@@ -400,7 +391,7 @@ async fn what_a_gateway_must_not_say_ends_its_connection() {
         }),
     ];
     for (what, fault) in faults {
-        let server = Server::start().await;
+        let server = Server::start();
         let mut gateway = server.connect().await;
         fault(&gateway);
         let further = gateway.next().await.map(|(header, _)| header.kind);
