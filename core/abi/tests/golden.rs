@@ -6,7 +6,7 @@ use ignite_core_abi::payload::{
     CancelReason, Failure, Hello, Invoke, Log, LogLevel, Ready, Reply, encode_chunk, encode_credit, encode_empty,
     encode_exited, encode_forked,
 };
-use ignite_core_abi::{FRAME_BYTES_MAX, FrameKind, Headers, encode_headers, split_frame};
+use ignite_core_abi::{FRAME_BYTES_MAX, FrameError, FrameKind, Headers, PREFACE, encode_headers, split_frame};
 use serde_json::{Value, json};
 
 struct Golden {
@@ -202,4 +202,11 @@ fn truncated_frames_never_decode_and_never_panic() {
             assert_eq!(split_frame(&golden.bytes[..end], FRAME_BYTES_MAX), Ok(None), "{} cut at {end}", golden.name);
         }
     }
+}
+
+/// A gateway and a host of different ages meet: it is as fixed as the frames are.
+#[test]
+fn a_gateway_begins_with_the_bytes_of_the_page() {
+    assert_eq!(PREFACE, b"IGNITE-FRAMES/1\r\n\r\n");
+    assert_eq!(split_frame(PREFACE, u32::MAX).unwrap_err(), FrameError::UnknownKind(b'T'));
 }
