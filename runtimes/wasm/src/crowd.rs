@@ -43,6 +43,11 @@ static CROWD: LazyLock<Option<Runtime>> = LazyLock::new(|| {
 /// both want all of it.
 const NICE: i32 = 10;
 
+/// How long such a thread leaves its processor after each slice. Threads of the host that were woken meanwhile wait for that, since
+/// they take no processor from others; and only an idle processor fetches at once what waits elsewhere: one that is busy, if with
+/// the least of work, does so after some thirty milliseconds, while all of the host's threads share what is left.
+const PAUSE: Duration = Duration::from_micros(50);
+
 /// How one guest uses the thread it is on. The guest's store and whoever polls it share it.
 pub(crate) struct Slice {
     born: Instant,
@@ -215,9 +220,7 @@ impl Future for Away {
         away.slice.enter();
         let ended = away.work.as_mut().poll(cx);
         if ended.is_pending() && away.slice.hogged.load(Ordering::Relaxed) {
-            // Threads of the host that were woken meanwhile take no processor from this one, and the kernel may leave it to
-            // this one for a few milliseconds more.
-            std::thread::yield_now();
+            std::thread::sleep(PAUSE);
         }
         ended
     }
