@@ -34,11 +34,13 @@ pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
         "p99",
         "most",
         "the machine, p99",
+        "beyond it, p99",
         "",
     ]);
     for found in all {
         let late = Figures::of(&found.samples, |sample| sample.late_ms);
         let own = Figures::of(&found.samples, |sample| sample.own_ms);
+        let beyond = Figures::of(&found.samples, |sample| sample.late_ms - sample.own_ms);
         let waited = found.samples.iter().filter(|sample| sample.status == 503).count();
         table.row(&[
             found.subject.name.into(),
@@ -57,6 +59,7 @@ pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
             milliseconds(late.p99),
             milliseconds(late.most),
             milliseconds(own.p99),
+            milliseconds(beyond.p99),
             if late.p99 <= LATE_MS_MAX { "kept" } else { "**missed**" }.into(),
         ]);
     }
