@@ -21,7 +21,8 @@ pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
          What the host serves of hello requests beside them is found by a closed loop; {OFFERED} of that is then offered by \
          an open one, on the same two cores as the generator. Late: from the limit, counted from the moment the request was \
          sent, to the arrival of the answer, earlier or later. The machine: a thread of the generator that sleeps for the \
-         same time. Aim: p99 ≤ {LATE_MS_MAX} ms.\n\n"
+         same time. Both have the real-time policy where that is allowed, so that what makes the second late is whatever else \
+         the machine does. Beyond it: the one less the other, answer by answer. Aim: p99 ≤ {LATE_MS_MAX} ms.\n\n"
     );
     let mut table = Table::new(&[
         "target",
