@@ -76,6 +76,13 @@ impl Pace {
         u32::try_from(within).unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX)
     }
 
+    /// As if the last handlers had all been quick and quiet.
+    #[cfg(test)]
+    pub(crate) fn assume_quick(&self) {
+        self.average_ns.store(1, Ordering::Relaxed);
+        self.quiet.store(QUIET_MIN, Ordering::Relaxed);
+    }
+
     /// Something was sent ahead: somebody has to look whether it waits for long.
     pub(crate) fn watch(&self) {
         if !self.watching.load(Ordering::Relaxed) && !self.watching.swap(true, Ordering::AcqRel) {

@@ -192,23 +192,33 @@ fn shared(capacity_of_all: u32) -> (Arc<Shared>, mpsc::UnboundedReceiver<crate::
     (Arc::new(shared), received)
 }
 
-/// One interleaving.
-async fn run(seed: u64) {
+/// One interleaving; how many executions were sent ahead, and how many of those taken back.
+async fn run(seed: u64) -> (u64, u64) {
     let mut dice = Dice(seed);
     let workers = 1 + dice.roll(3) as u32;
     let capacity = [1, 2, 8][dice.roll(3) as usize];
+    // Executions that a worker of one at a time is sent ahead: none, or a few.
+    let ahead = if capacity == 1 { [0, 1, 4][dice.roll(3) as usize] } else { 0 };
     // How often workers misbehave: never, now and then, most of the time.
     let wildness = [0, 10, 60][dice.roll(3) as usize];
     let (shared, events) = shared(workers * capacity);
     let world = Arc::new(World { state: Mutex::default(), freed: AtomicU64::new(0), over: AtomicBool::new(false) });
     let mut lives = JoinSet::new();
     for _ in 0..workers {
-        lives.spawn(worker::keep(Arc::clone(&shared), Arc::clone(&world), capacity, wildness, dice.split()));
+        lives.spawn(worker::keep(Arc::clone(&shared), Arc::clone(&world), (capacity, ahead), wildness, dice.split()));
     }
+    shared.pool().has_eager = true;
+    let watch = tokio::spawn(crate::ahead::watch(Arc::clone(&shared)));
     let executor = Arc::new(ProcessExecutor::of(Arc::clone(&shared)));
     let mut callers = JoinSet::new();
     for number in 0..EXECUTIONS {
-        callers.spawn(caller::call(Arc::clone(&executor), Arc::clone(&world), number, dice.split()));
+        callers.spawn(caller::call(
+            Arc::clone(&executor),
+            Arc::clone(&shared),
+            Arc::clone(&world),
+            number,
+            dice.split(),
+        ));
     }
     while let Some(done) = callers.join_next().await {
         if let Err(error) = done {
@@ -227,7 +237,10 @@ async fn run(seed: u64) {
         }
     }
     assert_eq!(shared.pool().workers().len(), 0, "the pool has a worker that has ended");
+    watch.abort();
     drop(events);
+    let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+    (count(&shared.stats.sent_ahead), count(&shared.stats.taken_back))
 }
 
 /// All slots come back, all tables are empty, and the pool counts nothing that is not there.
@@ -259,6 +272,7 @@ fn the_protocol_holds_under_random_interleavings() {
     runtime.expect("a runtime").block_on(async {
         let mut seeds = first..first + count;
         let mut running = JoinSet::new();
+        let (mut sent_ahead, mut taken_back) = (0, 0);
         loop {
             while running.len() < AT_ONCE
                 && let Some(seed) = seeds.next()
@@ -267,17 +281,21 @@ fn the_protocol_holds_under_random_interleavings() {
                     let run = tokio::spawn(tokio::time::timeout(RUN_MAX, run(seed)));
                     let failed = |what: &str| panic!("{what}; IGNITE_CHAOS_SEED={seed} repeats it");
                     match run.await {
-                        Ok(Ok(())) => {}
+                        Ok(Ok(counts)) => counts,
                         Ok(Err(_)) => failed("an interleaving hangs"),
                         Err(_) => failed("an interleaving failed, as told above"),
                     }
                 });
             }
             match running.join_next().await {
-                Some(Ok(())) => {}
+                Some(Ok((sent, taken))) => (sent_ahead, taken_back) = (sent_ahead + sent, taken_back + taken),
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             }
         }
+        assert!(
+            wished.is_some() || (sent_ahead > 0 && taken_back > 0),
+            "{sent_ahead} ahead, {taken_back} of them back"
+        );
     });
 }

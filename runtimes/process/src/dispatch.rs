@@ -136,7 +136,10 @@ impl Worker {
         let stage = std::mem::replace(&mut entry.stage, Stage::TakenBack);
         let slot = std::mem::replace(&mut entry.slot, Slot::unlimited());
         let (execution_id, deadline, head_by) = (entry.execution_id, entry.deadline, entry.late_at);
-        table.live -= 1;
+        // One that was abandoned meanwhile counts no more.
+        if !matches!(stage, Stage::Abandoned) {
+            table.live -= 1;
+        }
         self.taken_back.fetch_add(1, Ordering::AcqRel);
         self.shared.stats.taken_back.fetch_add(1, Ordering::Relaxed);
         Some((stage, Again { frame, slot, execution_id, deadline, head_by }))

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Dice, Fate, Right, World};
 use crate::executor::ProcessExecutor;
+use crate::shared::Shared;
 
 /// A deadline that nobody meets here.
 const FAR: Duration = Duration::from_secs(30);
@@ -29,8 +30,17 @@ pub(super) fn answer(number: u64) -> Vec<u8> {
 }
 
 /// One execution, from its caller's side.
-pub(super) async fn call(executor: Arc<ProcessExecutor>, world: Arc<World>, number: u64, mut dice: Dice) {
+pub(super) async fn call(
+    executor: Arc<ProcessExecutor>,
+    shared: Arc<Shared>,
+    world: Arc<World>,
+    number: u64,
+    mut dice: Dice,
+) {
     tokio::time::sleep(Duration::from_micros(dice.roll(20_000))).await;
+    if dice.roll(2) == 0 {
+        shared.pace.assume_quick();
+    }
     let hurry = dice.roll(5) == 0;
     let deadline = Instant::now() + if hurry { Duration::from_micros(dice.roll(30_000)) } else { FAR };
     let invocation = Invocation {

@@ -1,6 +1,7 @@
 //! A worker without a program: it speaks frames from this process, and a process that sleeps stands for its life.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use ignite_core_abi::flags::END;
 use ignite_core_abi::payload::Invoke;
-use ignite_core_abi::{FrameKind, HEADER_BYTES, split_frame};
+use ignite_core_abi::{AHEAD_ID_BIT, FrameKind, HEADER_BYTES, split_frame};
 use ignite_framing::Socket;
 use rustix::process::{Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::caller::answer;
 use super::{Dice, Fate, World};
+use crate::ahead::Tokens;
 use crate::child::Child;
 use crate::launch::{self, Streams};
 use crate::life;
@@ -32,15 +34,23 @@ const PAUSE_MICROS_MAX: u64 = 3_000;
 const PART_BYTES_MAX: u64 = 3_000;
 
 /// Keeps one worker alive, one after the other, until the world is over.
-pub(super) async fn keep(shared: Arc<Shared>, world: Arc<World>, capacity: u32, wildness: u64, mut dice: Dice) {
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    world: Arc<World>,
+    (capacity, ahead): (u32, u32),
+    wildness: u64,
+    mut dice: Dice,
+) {
     while !world.over.load(Ordering::SeqCst) {
-        live(&shared, &world, capacity, wildness, dice.split()).await;
+        live(&shared, &world, (capacity, ahead), wildness, dice.split()).await;
         dice.pause(PAUSE_MICROS_MAX).await;
     }
 }
 
 #[expect(clippy::zombie_processes, reason = "it is reaped by its id, as any worker is")]
-async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness: u64, dice: Dice) {
+async fn live(shared: &Arc<Shared>, world: &Arc<World>, (capacity, ahead): (u32, u32), wildness: u64, dice: Dice) {
+    let tokens = (ahead > 0).then(|| Tokens::new(ahead).expect("a descriptor"));
+    let token = tokens.as_ref().map(|tokens| tokens.as_fd().try_clone_to_owned().expect("a descriptor"));
     let Streams { connection, output, theirs: [socket, stdout, stderr] } = launch::streams().expect("sockets");
     let sleeper = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn().expect("a process");
     let child = Child::started(sleeper.id()).expect("its handle");
@@ -52,9 +62,11 @@ async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness:
         world: Arc::clone(world),
         process: Arc::clone(&process),
         capacity,
+        token,
         wildness,
         dice,
         running: HashMap::new(),
+        waiting: VecDeque::new(),
         seen: HashSet::new(),
         broken: false,
     };
@@ -65,7 +77,7 @@ async fn live(shared: &Arc<Shared>, world: &Arc<World>, capacity: u32, wildness:
     });
     let (reader, link) = life::split(shared, Socket::from_unix(connection).expect("a runtime"));
     let way = Counter::default().add();
-    let life = life::serve_worker(shared, &process, reader, link, (capacity, None), way);
+    let life = life::serve_worker(shared, &process, reader, link, (capacity, tokens), way);
     life::watched(shared, &process, life).await;
     if let Err(error) = serving.await {
         std::panic::resume_unwind(error.into_panic());
@@ -76,13 +88,24 @@ struct Fake {
     world: Arc<World>,
     process: Arc<Process>,
     capacity: u32,
+    /// Where it takes executions ahead.
+    token: Option<OwnedFd>,
     wildness: u64,
     dice: Dice,
     /// By frame id: the execution, and the bell of its cancellation.
     running: HashMap<u64, (u64, Arc<Notify>)>,
+    /// What it was sent ahead, until the one before has ended.
+    waiting: VecDeque<Waiting>,
     seen: HashSet<u64>,
     /// It has broken the protocol: what it says from now on reaches nobody.
     broken: bool,
+}
+
+/// An execution that is not begun.
+struct Waiting {
+    id: u64,
+    number: u64,
+    bell: Arc<Notify>,
 }
 
 /// What an execution's task tells its worker.
@@ -125,6 +148,7 @@ impl Fake {
                             self.world.ended(number, fate);
                         }
                         let _ = frames.send(bytes);
+                        self.begin_next(&words, &mut tasks);
                     }
                     Word::Break(bytes) => {
                         self.broken = true;
@@ -161,11 +185,17 @@ impl Fake {
                         FrameKind::Invoke => {
                             let invoke = Invoke::decode(payload).expect("the host sends executions");
                             let first = invoke.body.first_chunk().expect("a number");
-                            self.begin(header.id, u64::from_le_bytes(*first), invoke.body, words, tasks);
+                            let number = u64::from_le_bytes(*first);
+                            assert_eq!(invoke.body, super::caller::body(number), "the request of execution {number}");
+                            assert!(self.seen.insert(header.id), "frame id {} came twice", header.id);
+                            self.waiting.push_back(Waiting { id: header.id, number, bell: Arc::default() });
+                            self.begin_next(words, tasks);
                         }
                         FrameKind::Cancel => {
                             // One that has ended meanwhile is nobody's.
-                            if let Some((_, bell)) = self.running.get(&header.id) {
+                            let waits = self.waiting.iter().find(|waiting| waiting.id == header.id);
+                            let bell = self.running.get(&header.id).map(|(_, bell)| bell);
+                            if let Some(bell) = bell.or(waits.map(|waiting| &waiting.bell)) {
                                 bell.notify_one();
                             }
                         }
@@ -180,22 +210,29 @@ impl Fake {
         }
     }
 
-    fn begin(
-        &mut self,
-        id: u64,
-        number: u64,
-        body: &[u8],
-        words: &mpsc::UnboundedSender<Word>,
-        tasks: &mut JoinSet<()>,
-    ) {
-        assert_eq!(body, super::caller::body(number), "the request of execution {number}");
-        assert!(self.seen.insert(id), "frame id {id} came twice");
-        self.world.given(number, &self.process);
-        let bell = Arc::new(Notify::new());
-        self.running.insert(id, (number, Arc::clone(&bell)));
-        assert!(self.running.len() <= self.capacity as usize, "more than {} at once", self.capacity);
-        let task = Task { id, number, bell, words: words.clone(), dice: self.dice.split() };
-        tasks.spawn(task.run(self.wildness));
+    /// Begins what came, in the order in which it came: all that it may run at once, and of what was sent ahead the next when
+    /// nothing runs, with a token.
+    fn begin_next(&mut self, words: &mpsc::UnboundedSender<Word>, tasks: &mut JoinSet<()>) {
+        while let Some(Waiting { id, .. }) = self.waiting.front()
+            && (self.token.is_none() || self.running.is_empty())
+        {
+            let is_ahead = id & AHEAD_ID_BIT != 0;
+            let Some(Waiting { id, number, bell }) = self.waiting.pop_front() else { return };
+            if is_ahead && !self.take_token() {
+                let _ = words.send(Word::Say { id, bytes: failure(id, "cancelled", "cancelled"), end: None });
+                continue;
+            }
+            self.world.given(number, &self.process);
+            self.running.insert(id, (number, Arc::clone(&bell)));
+            assert!(self.running.len() <= self.capacity as usize, "more than {} at once", self.capacity);
+            let task = Task { id, number, bell, words: words.clone(), dice: self.dice.split() };
+            tasks.spawn(task.run(self.wildness));
+        }
+    }
+
+    fn take_token(&self) -> bool {
+        let token = self.token.as_ref().expect("only who takes executions ahead is sent any");
+        rustix::io::read(token, &mut [0; 8]).is_ok()
     }
 }
 
@@ -346,13 +383,17 @@ impl Task {
     }
 
     fn failure(&self, message: &str, kind: &str) -> Vec<u8> {
-        let mut payload = (kind.len() as u16).to_le_bytes().to_vec();
-        payload.extend_from_slice(kind.as_bytes());
-        payload.extend_from_slice(&(message.len() as u32).to_le_bytes());
-        payload.extend_from_slice(message.as_bytes());
-        payload.extend_from_slice(&0_u32.to_le_bytes());
-        self.frame(FrameKind::Error, 0, &payload)
+        failure(self.id, message, kind)
     }
+}
+
+fn failure(id: u64, message: &str, kind: &str) -> Vec<u8> {
+    let mut payload = (kind.len() as u16).to_le_bytes().to_vec();
+    payload.extend_from_slice(kind.as_bytes());
+    payload.extend_from_slice(&(message.len() as u32).to_le_bytes());
+    payload.extend_from_slice(message.as_bytes());
+    payload.extend_from_slice(&0_u32.to_le_bytes());
+    frame(FrameKind::Error, id, 0, &payload)
 }
 
 fn frame(kind: FrameKind, id: u64, flags: u8, payload: &[u8]) -> Vec<u8> {
