@@ -28,6 +28,7 @@ struct Row {
 pub(crate) fn run(args: &DoctorArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
     let builder = builder(settings, false);
     let rows: Vec<Row> = needed_for(args.runtime)
+        .filter(|tool| builder.needs_tool(*tool))
         .map(|tool| {
             let needed = Pins::embedded().pin(tool).needed();
             match builder.find_tool(tool) {

@@ -20,7 +20,7 @@ use crate::attest;
 use crate::cache::{Cache, CacheLimits, Fresh, Stored, Wait};
 use crate::error::CompileError;
 use crate::identity::Identities;
-use crate::language::{self, Context, PackedFile, Payload};
+use crate::language::{self, Context, PackedFile, Payload, rust};
 use crate::origin::{Origin, Part, Whence};
 use crate::pack::pack;
 use crate::request::{CompileEvent, CompileRequest, Compiled};
@@ -96,6 +96,11 @@ impl Builder {
     /// When there is none; with what was looked at, and how to get one.
     pub fn find_tool(&self, tool: Tool) -> Result<FoundTool, ToolError> {
         self.tools.find(tool)
+    }
+
+    /// Whether a compile may take a tool here. Where Cargo's own toolchain has the target of components, no other is looked for.
+    pub fn needs_tool(&self, tool: Tool) -> bool {
+        !matches!(tool, Tool::WasmRoot | Tool::WasmLinker) || rust::cargo_of_components(&self.tools).is_none()
     }
 
     /// What of the sandbox this machine and this user have. A sandbox is made to find out; nothing is run in it.

@@ -4,7 +4,7 @@ mod component;
 mod deno;
 mod go;
 mod python;
-mod rust;
+pub(crate) mod rust;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -53,12 +53,16 @@ pub(super) fn tools(target: Target, tools: &Tools) -> Result<Vec<FoundTool>, Com
     if target == Target::Native {
         return Ok(vec![tools.find(Tool::Cargo)?]);
     }
-    if let Ok(cargo) = tools.find(Tool::Cargo)
-        && tools.rust(&cargo).is_some_and(|rust| rust.sysroot.join("lib/rustlib").join(WASM).is_dir())
-    {
+    if let Some(cargo) = cargo_of_components(tools) {
         return Ok(vec![cargo]);
     }
     Ok(vec![tools.find(Tool::WasmRoot)?, tools.find(Tool::WasmLinker)?])
+}
+
+/// Cargo, where its toolchain has the target of components.
+pub(crate) fn cargo_of_components(tools: &Tools) -> Option<FoundTool> {
+    let cargo = tools.find(Tool::Cargo).ok()?;
+    tools.rust(&cargo)?.sysroot.join("lib/rustlib").join(WASM).is_dir().then_some(cargo)
 }
 
 pub(super) fn build(context: &Context<'_>, session: &mut Session<'_>) -> Result<Payload, CompileError> {
