@@ -8,7 +8,7 @@ mod caller;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::orphans::Orphans;
 use crate::pool::Pool;
 use crate::process::Process;
 use crate::shared::{Shared, Stats};
+use crate::worker::Worker;
 
 /// Interleavings in one run of the tests.
 const SEEDS: u64 = 300;
@@ -203,6 +204,8 @@ async fn run(seed: u64) -> (u64, u64) {
     let wildness = [0, 10, 60][dice.roll(3) as usize];
     let (shared, events) = shared(workers * capacity);
     let world = Arc::new(World { state: Mutex::default(), freed: AtomicU64::new(0), over: AtomicBool::new(false) });
+    // How many of a hundred callers are in a hurry.
+    let hurry = [20, 90][dice.roll(2) as usize];
     let mut lives = JoinSet::new();
     for _ in 0..workers {
         lives.spawn(worker::keep(Arc::clone(&shared), Arc::clone(&world), (capacity, ahead), wildness, dice.split()));
@@ -217,6 +220,7 @@ async fn run(seed: u64) -> (u64, u64) {
             Arc::clone(&shared),
             Arc::clone(&world),
             number,
+            hurry,
             dice.split(),
         ));
     }
@@ -250,7 +254,11 @@ async fn settle(shared: &Arc<Shared>, world: &World) {
         let in_flight: usize = shared.all_workers().iter().map(|worker| worker.in_flight()).sum();
         let pool_is_idle = {
             let pool = shared.pool();
-            pool.waiting() == 0 && pool.workers().iter().all(|worker| worker.in_use.load(Ordering::Relaxed) == 0)
+            let is_zero = |of: &AtomicU32| of.load(Ordering::Relaxed) == 0;
+            let is_idle = |worker: &Arc<Worker>| {
+                is_zero(&worker.in_use) && is_zero(&worker.in_doubt) && is_zero(&worker.taken_back)
+            };
+            pool.waiting() == 0 && pool.workers().iter().all(is_idle)
         };
         if in_flight == 0 && pool_is_idle && world.freed.load(Ordering::Relaxed) == EXECUTIONS {
             return;

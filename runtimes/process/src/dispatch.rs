@@ -125,7 +125,7 @@ impl Worker {
     }
 
     /// Takes the execution `id` back, which was sent ahead; `None` where the worker has begun it.
-    pub(crate) fn take_back(&self, table: &mut Table, id: u64) -> Option<(Stage, Again)> {
+    pub(crate) fn take_back(self: &Arc<Self>, table: &mut Table, id: u64) -> Option<(Stage, Again)> {
         let tokens = self.tokens.as_ref()?;
         let entry = table.find(id).ok()??;
         let ahead = entry.ahead.take()?;
@@ -136,9 +136,9 @@ impl Worker {
         let stage = std::mem::replace(&mut entry.stage, Stage::TakenBack);
         let slot = std::mem::replace(&mut entry.slot, Slot::unlimited());
         let (execution_id, deadline, head_by) = (entry.execution_id, entry.deadline, entry.late_at);
-        // One that was abandoned meanwhile counts no more.
-        if !matches!(stage, Stage::Abandoned) {
-            table.live -= 1;
+        if std::mem::take(&mut entry.in_doubt) {
+            // It was late for want of its turn.
+            pool::trust(self);
         }
         self.taken_back.fetch_add(1, Ordering::AcqRel);
         self.shared.stats.taken_back.fetch_add(1, Ordering::Relaxed);

@@ -59,8 +59,6 @@ pub(crate) struct Table {
     places: Vec<Option<Entry>>,
     free: Vec<u32>,
     sequence: u64,
-    /// Executions that somebody waits for.
-    pub(crate) live: u32,
     /// One that was cancelled did not stop in time.
     pub(crate) overdue: bool,
     /// It gets no more executions.
@@ -79,7 +77,6 @@ impl Table {
             places: Vec::new(),
             free: Vec::new(),
             sequence: 1,
-            live: 0,
             overdue: false,
             retired: false,
             leaving: false,
@@ -99,7 +96,6 @@ impl Table {
         let id = self.sequence << PLACE_BITS | u64::from(place) | mark;
         self.sequence += 1;
         self.places[place as usize] = Some(entry(id));
-        self.live += 1;
         (id, (self.places.len() - self.free.len()) as u32)
     }
 
@@ -122,12 +118,9 @@ impl Table {
     pub(crate) fn take(&mut self, id: u64) -> Result<Option<Entry>, NeverIssued> {
         let place = self.place(id)?;
         let found = self.places[place].take_if(|entry| entry.id == id);
-        if let Some(entry) = &found {
+        if found.is_some() {
             // The place is below 2²⁰, as it is in the id.
             self.free.push(place as u32);
-            if !matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) {
-                self.live -= 1;
-            }
         }
         Ok(found)
     }
@@ -135,7 +128,6 @@ impl Table {
     /// Takes all out, the last that was sent first.
     pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         self.free.clear();
-        self.live = 0;
         let mut all: Vec<Entry> = self.places.drain(..).flatten().collect();
         all.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id & !AHEAD));
         all
@@ -162,6 +154,12 @@ impl Table {
         self.places.iter().flatten().any(|entry| !matches!(entry.stage, Stage::TakenBack))
     }
 
+    /// Those that somebody waits for.
+    fn live(&self) -> impl Iterator<Item = &Entry> {
+        let is_live = |entry: &&Entry| matches!(entry.stage, Stage::Waiting(_) | Stage::Streaming(_));
+        self.places.iter().flatten().filter(is_live)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
@@ -174,15 +172,13 @@ impl Table {
 
     /// Those that somebody waits for although they were late before `moment`.
     pub(crate) fn late(&self, moment: Instant) -> Vec<u64> {
-        let waits =
-            |entry: &&Entry| !matches!(entry.stage, Stage::Abandoned | Stage::TakenBack) && entry.late_at < moment;
-        self.places.iter().flatten().filter(waits).map(|entry| entry.id).collect()
+        self.live().filter(|entry| entry.late_at < moment).map(|entry| entry.id).collect()
     }
 
     /// What the worker does now. Where it is killed it takes nothing more from this moment on: whoever came between the
     /// two would be lost for another's sake.
     pub(crate) fn after_end(&mut self) -> Go {
-        if self.overdue && self.live == 0 && self.len() > 0 {
+        if self.overdue && self.live().next().is_none() && self.len() > 0 {
             self.doomed = true;
             Go::Kill
         } else if self.retired && self.len() == 0 {
@@ -209,10 +205,7 @@ mod tests {
             in_doubt: false,
             ahead: None,
         };
-        let (id, _) = table.insert(false, entry);
-        // The entry begins as one that nobody waits for.
-        table.live -= 1;
-        id
+        table.insert(false, entry).0
     }
 
     #[test]

@@ -315,7 +315,6 @@ impl Worker {
             entry.stage = Stage::Abandoned;
             let late = Instant::now() >= entry.late_at;
             entry.in_doubt = late;
-            table.live -= 1;
             if late {
                 // The table stays locked, so that the execution cannot end between the two.
                 pool::doubt(self);
@@ -344,10 +343,11 @@ impl Worker {
         let go = {
             let mut table = self.table();
             match table.find(id) {
-                Ok(Some(_)) => {
+                Ok(Some(entry)) if !matches!(entry.stage, Stage::TakenBack) => {
                     table.overdue = true;
                     table.after_end()
                 }
+                // It has ended, or will not begin.
                 _ => return,
             }
         };

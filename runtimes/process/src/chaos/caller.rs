@@ -35,14 +35,14 @@ pub(super) async fn call(
     shared: Arc<Shared>,
     world: Arc<World>,
     number: u64,
+    hurry: u64,
     mut dice: Dice,
 ) {
     tokio::time::sleep(Duration::from_micros(dice.roll(20_000))).await;
     if dice.roll(2) == 0 {
         shared.pace.assume_quick();
     }
-    let hurry = dice.roll(5) == 0;
-    let deadline = Instant::now() + if hurry { Duration::from_micros(dice.roll(30_000)) } else { FAR };
+    let deadline = Instant::now() + if dice.roll(100) < hurry { Duration::from_micros(dice.roll(30_000)) } else { FAR };
     let invocation = Invocation {
         execution_id: ExecutionId::from_parts(1_700_000_000_000, number.into()),
         function_id: "acme/chaos".parse().expect("an id"),
