@@ -12,6 +12,7 @@ use crate::kit::Kit;
 use crate::options::Options;
 use crate::report;
 use crate::rounds::{Measured, Plan};
+use crate::stolen::Meter;
 use crate::warm::{self, Warm};
 use crate::workers;
 
@@ -49,6 +50,8 @@ pub(crate) struct Results {
     pub(crate) forks: Option<Forks>,
     /// Interpreters with an empty program: name and milliseconds.
     pub(crate) bare_ms: Vec<(&'static str, f64)>,
+    /// The share of the processors' time that was stolen meanwhile, from 0 to 1.
+    pub(crate) stolen: f64,
 }
 
 impl Results {
@@ -84,6 +87,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
 fn measure(options: &Options, kit: &Kit) -> Result<Results> {
     let plan = Plan::new(options);
     let (mut outcomes, mut prepared) = prepare(options, kit, &plan)?;
+    let meter = Meter::begin();
     for round in 0..plan.rounds {
         for (outcome, prepared) in present(&mut outcomes, &mut prepared) {
             crate::say(&format!("load, round {} of {}: {}", round + 1, plan.rounds, outcome.contender.name));
@@ -124,7 +128,7 @@ fn measure(options: &Options, kit: &Kit) -> Result<Results> {
             forks = Some(measure_forks(kit, &outcome.contender, prepared, times));
         }
     }
-    Ok(Results { plan, outcomes, forks, bare_ms })
+    Ok(Results { plan, outcomes, forks, bare_ms, stolen: meter.share() })
 }
 
 /// Those that are asked for, installed where that is possible.

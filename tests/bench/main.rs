@@ -16,6 +16,7 @@ mod platform;
 mod report;
 mod rounds;
 mod server;
+mod stolen;
 mod targets;
 mod tree;
 mod warm;

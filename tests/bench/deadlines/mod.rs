@@ -18,11 +18,16 @@ use crate::kit::Kit;
 use crate::options::Options;
 use crate::report;
 use crate::server::Server;
+use crate::stolen::Meter;
 
 /// Connections of the quick requests.
 const CONNECTIONS: usize = 64;
 /// Share of the capacity that is offered.
 pub(crate) const OFFERED: f64 = 0.8;
+/// Where more of the processors' time than this was stolen, a target is measured again: what is late then is this machine.
+pub(crate) const STOLEN_MAX: f64 = 0.003;
+/// Most times that a target is measured.
+pub(crate) const TRIES_MAX: u32 = 3;
 
 /// A target, how its executions never end, and how often one of them is sent.
 pub(crate) struct Subject {
@@ -73,6 +78,8 @@ pub(crate) struct Found {
     /// The open loop.
     pub(crate) load: Load,
     pub(crate) samples: Vec<Sample>,
+    /// The share of the processors' time that was stolen meanwhile, from 0 to 1.
+    pub(crate) stolen: f64,
 }
 
 /// Measures what is asked for and writes the page's part.
@@ -97,7 +104,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         let contenders = contenders::all();
         let Some(contender) = contenders.iter().find(|contender| contender.name == subject.name) else { continue };
         let prepared = contenders::deadlines(&kit, subject.target)?;
-        all.push(measure(subject, plan, contender, &prepared)?);
+        all.push(calmest(|| measure(subject, plan, contender, &prepared))?);
     }
     let text = report::deadlines::markdown(&all, &options);
     if let Some(out) = &options.out {
@@ -109,7 +116,25 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The first run during which hardly anything was stolen, or of [`TRIES_MAX`] the one with the least of it. What the run
+/// found has no say in that.
+fn calmest(mut run: impl FnMut() -> Result<Found>) -> Result<Found> {
+    let mut best = run()?;
+    for _ in 1..TRIES_MAX {
+        if best.stolen <= STOLEN_MAX {
+            break;
+        }
+        crate::say(&format!("deadlines: {:.1} % of the processors' time was stolen; once more", best.stolen * 1e2));
+        let next = run()?;
+        if next.stolen < best.stolen {
+            best = next;
+        }
+    }
+    Ok(best)
+}
+
 fn measure(subject: &'static Subject, plan: Plan, contender: &Contender, prepared: &Prepared) -> Result<Found> {
+    let meter = Meter::begin();
     let server = Server::start(contender, prepared)?;
     let request = Request::new(Handler::Hello, contender.dialect, contender.answers);
     generator::run(&server.address, &request, CONNECTIONS, plan.warm_up, &mut || {})?;
@@ -120,5 +145,5 @@ fn measure(subject: &'static Subject, plan: Plan, contender: &Contender, prepare
     let (load, samples) = stuck::beside(&server.address, subject, plan.offer, || {
         generator::offer(&server.address, &request, CONNECTIONS, OFFERED * capacity, plan.offer)
     })?;
-    Ok(Found { subject, capacity, load, samples })
+    Ok(Found { subject, capacity, load, samples, stolen: meter.share() })
 }

@@ -28,8 +28,9 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
          together. The generator is a \
          closed loop with keep-alive and without pipelining on one thread: what a stalled server was not asked meanwhile is not \
          added (no correction for coordinated omission). Each answer's status and body are checked; each request has an id \
-         of its own that must come back.\n\n",
-        results.plan.rounds
+         of its own that must come back. A hypervisor kept {:.1} % of the processors' time for others meanwhile.\n\n",
+        results.plan.rounds,
+        results.stolen * 1e2
     );
     text.push_str("![Requests in a second](numbers-throughput.svg)\n\n![Processor time](numbers-cpu.svg)\n\n![Starts](numbers-start.svg)\n\n");
     text.push_str(&aims(results));
