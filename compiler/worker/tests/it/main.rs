@@ -4,7 +4,6 @@
 mod contract;
 mod fake;
 mod left;
-mod postgres;
 mod program;
 mod real;
 mod stage;

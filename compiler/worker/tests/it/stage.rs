@@ -12,9 +12,8 @@ use ignite_core_model::{
 };
 use ignite_store_meta::{JobOutcome, JobState, Location, Meta, MetaError, MetaOptions, NewJob};
 use ignite_store_objects::{Content, Location as ObjectsLocation, ObjectKey, Objects, UrlSigner};
+use ignite_store_testing::Postgres;
 use tempfile::TempDir;
-
-use crate::postgres::Postgres;
 
 /// How a job ended, in the words of any queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl Stage {
 
     pub(crate) async fn postgres() -> Self {
         let server = Postgres::shared();
-        let location = server.create_database().await;
+        let location = Location::Postgres(Secret::new(server.create_database()));
         Self::store(location, tempfile::tempdir().unwrap(), Some(server)).await
     }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use ignite_core_model::{Fault, Secret};
 use ignite_store_meta::{EVENT_BOUNDS, Expected, Line, Location, Meta, MetaError, MetaOptions};
+use ignite_store_testing::Postgres;
 use rustix::mount::{MountFlags, UnmountFlags};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::support::{NOW, Postgres, Store, app, make_app, state};
+use crate::support::{NOW, Store, app, make_app, new_database, state};
 
 #[tokio::test]
 async fn a_closed_database_is_told_as_such() {
@@ -107,7 +108,7 @@ async fn a_replica_is_told_as_such() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_is_used_again() {
     let mut server = Postgres::start();
-    let location = server.create_database().await;
+    let location = new_database(&server);
     let meta = Meta::open(&MetaOptions { acquire_ms_max: 500, ..MetaOptions::new(location) }).await.unwrap();
     let hello = app("acme/hello");
     make_app(&meta, &hello).await;
@@ -116,7 +117,7 @@ async fn a_server_that_comes_back_is_used_again() {
     assert_eq!(error.fault(), Fault::Busy, "{error:?}");
     server.start_again();
     // Answers once it is up.
-    drop(server.create_database().await);
+    drop(server.create_database());
     meta.commit(&hello, &Expected::Revision(1), &state("{}"), NOW).await.unwrap();
 }
 
@@ -142,7 +143,7 @@ async fn two_processes_share_a_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_reached_by_tls_if_its_authority_is_known() {
-    let (_server, port) = Postgres::start_with_tls();
+    let (_server, port) = Postgres::start_with_tls(include_str!("tls/server.crt"), include_str!("tls/server.key"));
     let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/ca.crt");
     let base = format!("postgres://ignite@localhost:{port}/postgres?sslmode=verify-full");
     let open = |url: String| async move {

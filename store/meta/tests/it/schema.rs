@@ -72,8 +72,8 @@ async fn a_later_schema_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_may_open_a_new_database_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let server = crate::support::Postgres::shared();
-    for location in [Location::Sqlite(folder.path().join("m.db")), server.create_database().await] {
+    let server = ignite_store_testing::Postgres::shared();
+    for location in [Location::Sqlite(folder.path().join("m.db")), crate::support::new_database(&server)] {
         let openers = (0..6).map(|_| {
             let options = MetaOptions::new(location.clone());
             tokio::spawn(async move { Meta::open(&options).await })

@@ -19,14 +19,14 @@ macro_rules! contract {
         mod on_s3 { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                let store = crate::support::s3(None).await;
+                let store = crate::support::s3(None);
                 crate::contract::$case(&store.objects).await;
             }
         )+ }
         mod on_s3_with_a_prefix { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                let store = crate::support::s3(Some("shared/ignite")).await;
+                let store = crate::support::s3(Some("shared/ignite"));
                 crate::contract::$case(&store.objects).await;
             }
         )+ }

@@ -28,7 +28,7 @@ async fn send(request: &Presigned, body: &'static [u8]) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_url_takes_its_bytes_and_no_others() {
-    let store = s3(Some("shared")).await;
+    let store = s3(Some("shared"));
     let (one, content) = (key("uploads/1"), Content::of(b"hello"));
     let url = store.objects.presign_put(&one, &content, 60, now()).await.unwrap();
     assert_eq!(send(&url, b"hell").await, 403, "another size is not what was signed");
@@ -61,7 +61,7 @@ async fn an_upload_url_takes_its_bytes_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_url_expires() {
-    let store = s3(None).await;
+    let store = s3(None);
     let (one, content) = (key("uploads/1"), Content::of(b"hello"));
     let late = store.objects.presign_put(&one, &content, 60, now() - 61).await.unwrap();
     assert_eq!(send(&late, b"hello").await, 403);
@@ -71,7 +71,7 @@ async fn an_upload_url_expires() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_us_and_one_that_is_away_are_told_apart() {
-    let store = s3(None).await;
+    let store = s3(None);
     let url = store.objects.presign_get(&key("a"), 60, now()).await.unwrap().url;
     let endpoint = url.split("/bucket").next().unwrap().to_owned();
     let mut wrong = options(&endpoint);
@@ -90,7 +90,7 @@ async fn a_server_that_refuses_us_and_one_that_is_away_are_told_apart() {
 /// Authors reach the server by another name than we do: what is signed is that name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn urls_name_the_public_endpoint() {
-    let store = s3(None).await;
+    let store = s3(None);
     let url = store.objects.presign_get(&key("a"), 60, now()).await.unwrap().url;
     let endpoint = url.split("/bucket").next().unwrap().to_owned();
     let mut both = options(&endpoint);

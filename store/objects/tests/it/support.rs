@@ -1,29 +1,16 @@
 //! Stores for tests.
 
 use bytes::Bytes;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use ignite_core_model::Secret;
 use ignite_store_objects::{Location, ObjectKey, Objects, S3Credentials, S3Options, UrlSigner};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use ignite_store_testing::S3;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// A store of its own, gone when dropped.
 pub(crate) struct Store {
     pub objects: Objects,
     pub folder: TempDir,
-    server: Option<JoinHandle<()>>,
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.abort();
-        }
-    }
+    _server: Option<S3>,
 }
 
 pub(crate) fn signer() -> UrlSigner {
@@ -33,40 +20,27 @@ pub(crate) fn signer() -> UrlSigner {
 pub(crate) fn folder() -> Store {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::Folder { root: folder.path().join("deep/objects"), signer: signer() };
-    Store { objects: Objects::open(&location).unwrap(), folder, server: None }
+    Store { objects: Objects::open(&location).unwrap(), folder, _server: None }
 }
 
 /// A server that speaks S3 and checks signatures, on a port of its own.
-pub(crate) async fn s3(prefix: Option<&str>) -> Store {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("bucket")).unwrap();
-    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-    service.set_auth(SimpleAuth::from_single("id", "secret"));
-    let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
-    });
-    let mut options = options(&endpoint);
+pub(crate) fn s3(prefix: Option<&str>) -> Store {
+    let server = S3::start();
+    let mut options = options(&server.endpoint());
     options.prefix = prefix.map(str::to_owned);
-    Store { objects: Objects::open(&Location::S3(options)).unwrap(), folder, server: Some(server) }
+    let folder = tempfile::tempdir().unwrap();
+    Store { objects: Objects::open(&Location::S3(options)).unwrap(), folder, _server: Some(server) }
 }
 
 pub(crate) fn options(endpoint: &str) -> S3Options {
     S3Options {
         endpoint: Some(endpoint.to_owned()),
         public_endpoint: None,
-        bucket: "bucket".into(),
+        bucket: S3::BUCKET.into(),
         region: "us-east-1".into(),
         prefix: None,
         virtual_hosted: false,
-        credentials: S3Credentials::Key { id: "id".into(), secret: Secret::new("secret".into()), session: None },
+        credentials: S3Credentials::Key { id: S3::KEY_ID.into(), secret: Secret::new(S3::KEY.into()), session: None },
     }
 }
 
