@@ -34,6 +34,7 @@
 
 #![allow(clippy::missing_errors_doc, reason = "each method can end as `MetaError` says; `# Errors` names what it adds")]
 
+mod address;
 mod apps;
 mod changes;
 mod commit;
@@ -53,6 +54,7 @@ mod sql;
 mod tables;
 mod uploads;
 
+pub use address::{AddressError, has_password};
 pub use apps::{App, VersionRow};
 pub use changes::{CHANGES_KEPT, ChangeItem, Changes, Desired, Instance, Route, Snapshot, Watcher};
 pub use commit::{

@@ -31,6 +31,7 @@
     reason = "each method can end as `ObjectsError` says; `# Errors` names what it adds"
 )]
 
+mod address;
 mod backup;
 mod error;
 mod key;
@@ -40,6 +41,7 @@ mod signed;
 mod sigv4;
 mod transfer;
 
+pub use address::{Address, AddressError};
 pub use backup::Copied;
 pub use error::ObjectsError;
 pub use key::{KEY_BYTES_MAX, KeyError, ObjectKey};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use ignite_core_model::Secret;
+use ignite_store_meta::has_password;
+use ignite_store_objects::{Address, Location as ObjectsLocation, UrlSigner};
 
-use super::addresses::{objects, records};
 use crate::worker::WorkerOptions;
 
 /// Compile what a platform's queue holds
@@ -69,7 +70,7 @@ pub struct BuilderServiceConfig {
     /// Where jobs and logs are.
     pub records: ignite_store_meta::Location,
     /// Where sources and artifacts are.
-    pub objects: ignite_store_objects::Location,
+    pub objects: ObjectsLocation,
     /// How it works.
     pub worker: WorkerOptions,
     /// The cache.
@@ -147,12 +148,9 @@ fn config(
                 .to_owned(),
         );
     }
-    let records = records(&args.store).map_err(|fault| faults.push(format!("--store: {fault}"))).ok();
-    let credentials = (find("AWS_ACCESS_KEY_ID"), find("AWS_SECRET_ACCESS_KEY").map(Secret::new));
-    let session = find("AWS_SESSION_TOKEN").map(Secret::new);
-    let region = find("AWS_REGION").or_else(|| find("AWS_DEFAULT_REGION"));
-    let objects = objects(&args.objects, credentials, session, region);
-    let objects = objects.map_err(|fault| faults.push(format!("--objects: {fault}"))).ok();
+    let records = args.store.parse().map_err(|fault| faults.push(format!("--store: {fault}"))).ok();
+    let objects = Address::read(&args.objects, find);
+    let objects = objects.map(location).map_err(|fault| faults.push(format!("--objects: {fault}"))).ok();
     let cache = args.cache.or_else(|| find("HOME").map(|home| PathBuf::from(home).join(".cache/ignite")));
     let cache = cache.and_then(|cache| std::path::absolute(cache).ok());
     if cache.is_none() {
@@ -184,10 +182,15 @@ fn own_name(host: Option<String>) -> String {
     format!("{}-{}-{chance:08x}", host.as_deref().unwrap_or("builder"), std::process::id())
 }
 
-fn has_password(url: &str) -> bool {
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
-    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.contains(':') || url.contains("password=")
+fn location(address: Address) -> ObjectsLocation {
+    match address {
+        // Builders sign no URLs; a key that nobody knows signs none that anybody takes.
+        Address::Folder(root) => {
+            let signer = UrlSigner::new(Secret::new(rand::random()), "http://localhost/objects");
+            ObjectsLocation::Folder { root, signer }
+        }
+        Address::Bucket(options) => ObjectsLocation::S3(options),
+    }
 }
 
 #[cfg(test)]

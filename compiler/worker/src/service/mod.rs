@@ -1,6 +1,5 @@
 //! The program `ignite-builder`: from settings to a worker that drains on a signal.
 
-mod addresses;
 mod admin;
 pub mod args;
 
