@@ -37,6 +37,7 @@
 mod address;
 mod apps;
 mod changes;
+mod claim;
 mod commit;
 mod dump;
 mod error;
@@ -57,6 +58,7 @@ mod uploads;
 pub use address::{AddressError, has_password};
 pub use apps::{App, VersionRow};
 pub use changes::{CHANGES_KEPT, ChangeItem, Changes, Desired, Instance, Route, Snapshot, Watcher};
+pub use claim::{Claim, LOST_SECS_MAX};
 pub use commit::{
     CHANGE_ROWS_MAX, Change, Committed, DesiredSet, EVENT_BOUNDS, Expected, NewEffect, RECORD_BYTES_MAX, events_stream,
 };

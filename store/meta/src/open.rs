@@ -52,6 +52,7 @@ pub struct Meta(pub(crate) Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) backend: Backend,
+    pub(crate) location: Location,
     /// For reading. Of SQLite it cannot write.
     pub(crate) read: AnyPool,
     /// For writing. Of SQLite it has one connection: writers queue here, fairly, and never meet inside of it.
@@ -89,7 +90,13 @@ impl Meta {
                 (both.clone(), both)
             }
         };
-        Ok(Self(Arc::new(Inner { backend, read, write, signals: Signals::default() })))
+        Ok(Self(Arc::new(Inner {
+            backend,
+            location: options.location.clone(),
+            read,
+            write,
+            signals: Signals::default(),
+        })))
     }
 
     /// Asks the database whether it answers.

@@ -4,6 +4,7 @@
 mod apps;
 mod backup;
 mod changes;
+mod claim;
 mod durability;
 mod executions;
 mod faults;
@@ -47,6 +48,7 @@ contract! {
     changes: a_follower_sees_every_change_in_order, one_who_is_far_behind_reads_a_snapshot,
         concurrent_changes_leave_no_hole, an_agents_report_changes_only_what_differs, scaling_keeps_the_generation,
         a_change_wakes_who_waits, watchers_are_remembered_while_they_are_heard_of;
+    claim: a_claim_is_one_holders_until_it_lets_go;
     jobs: a_job_is_leased_renewed_and_finished, a_lapsed_lease_goes_to_another, a_job_that_is_lost_too_often_ends,
         a_job_ends_in_time, cancel_wins, the_end_of_a_job_is_told_until_settled, two_leasers_never_hold_one_job,
         a_released_job_waits_again, who_starts_again_gives_back_what_it_had;
