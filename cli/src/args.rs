@@ -105,9 +105,9 @@ pub enum Command {
 /// `ignite serve`
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Keep everything in this folder [default: ignite in the data folder]
-    #[arg(long, env = "IGNITE_DATA_DIR")]
-    pub data: Option<PathBuf>,
+    /// Where everything is kept
+    #[command(flatten)]
+    pub stores: StoreArgs,
     /// Serve the API on this port of the loopback address; 0 takes any
     #[arg(long, default_value_t = 7070)]
     pub api_port: u16,
@@ -123,6 +123,22 @@ pub struct ServeArgs {
     /// Compile even where the kernel cannot lock the tools up
     #[arg(long)]
     pub allow_unsandboxed: bool,
+}
+
+/// Where a platform keeps what it has.
+#[derive(Debug, clap::Args)]
+pub struct StoreArgs {
+    /// The folder of the platform's data [default: ignite in the data folder]
+    #[arg(long, env = "IGNITE_DATA_DIR", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The database of the records, instead of a file in that folder: sqlite:FILE or postgres://USER@HOST/DATABASE; an address with a
+    /// password is for the environment alone
+    #[arg(long, env = "IGNITE_STORE", value_name = "URL", hide_env_values = true)]
+    pub store: Option<String>,
+    /// The place of sources and artifacts, instead of that folder: file:DIR or
+    /// s3://BUCKET/PREFIX?endpoint=URL&public-endpoint=URL&region=NAME
+    #[arg(long, env = "IGNITE_OBJECTS", value_name = "URL", hide_env_values = true)]
+    pub objects: Option<String>,
 }
 
 /// `ignite new`

@@ -22,6 +22,7 @@ mod platform_executions;
 mod platform_kills;
 mod platform_load;
 mod platform_sealing;
+mod platform_stores;
 mod platform_tenants;
 mod recipe;
 mod soak;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::StoreArgs;
+
 /// `ignite admin`
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
@@ -19,9 +21,9 @@ pub struct BackupArgs {
     /// Write the backup to this folder; one that was broken off there goes on
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The platform's data [default: ignite in the data folder]
-    #[arg(long, env = "IGNITE_DATA_DIR", value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Where the platform keeps everything
+    #[command(flatten)]
+    pub stores: StoreArgs,
 }
 
 /// `ignite admin restore`
@@ -30,7 +32,7 @@ pub struct RestoreArgs {
     /// Read the backup in this folder
     #[arg(long, value_name = "DIR")]
     pub from: PathBuf,
-    /// The data of the platform to be; it must have none yet [default: ignite in the data folder]
-    #[arg(long, env = "IGNITE_DATA_DIR", value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// Where the platform to be keeps everything; there must be no records yet
+    #[command(flatten)]
+    pub stores: StoreArgs,
 }

@@ -1,16 +1,15 @@
 //! `ignite admin backup|restore`
 
 use std::fs::File;
-use std::path::Path;
 
-use ignite_core_model::Secret;
 use ignite_store_meta::{Location, Meta, MetaOptions};
-use ignite_store_objects::{Location as ObjectsLocation, Objects, UrlSigner};
+use ignite_store_objects::Address;
 use serde::Serialize;
 
 use crate::args::admin::{AdminCommand, BackupArgs, RestoreArgs};
 use crate::exit::{CliError, Exit};
-use crate::platform::Data;
+use crate::platform::stores::{claim, open_unsigned};
+use crate::platform::{Data, Stores};
 use crate::serve;
 use crate::settings::Settings;
 use crate::show;
@@ -59,21 +58,25 @@ pub(crate) fn run(command: &AdminCommand, settings: &Settings, ui: &mut Ui) -> R
 
 /// The records first: objects are written before a record names them, so the copy has all that the dump needs.
 async fn backup(args: &BackupArgs, settings: &Settings) -> Result<Done, CliError> {
-    let data = Data::of(args.data.as_deref(), settings)?;
-    if !data.records().is_file() {
-        return Err(CliError::new(Exit::NotFound, format!("could not back up {}", data.folder().display()))
-            .because("there is no platform's data in it")
-            .hint("name its folder with --data"));
+    let data = Data::of(args.stores.data.as_deref(), settings)?;
+    let stores = Stores::of(&args.stores, &data, settings)?;
+    if let Location::Sqlite(path) = &stores.records
+        && !path.is_file()
+    {
+        return Err(CliError::new(Exit::NotFound, "could not back up the platform")
+            .because(format!("there is no {}", path.display()))
+            .hint("name its folder with --data, or its database with --store"));
     }
-    let failed = failed("back up", data.folder());
+    let failed = failed("back up the platform");
     std::fs::create_dir_all(&args.out).map_err(|error| failed(&error))?;
-    let meta = records(&data).await?;
+    let meta = records(stores.records).await?;
     let part = args.out.join(RECORDS_PART);
     let file = File::create(&part).map_err(|error| failed(&error))?;
     let written = file.try_clone().map_err(|error| failed(&error))?;
     let rows = meta.dump(written).await.map_err(|error| failed(&error))?;
     file.sync_all().and_then(|()| std::fs::rename(&part, args.out.join(RECORDS))).map_err(|error| failed(&error))?;
-    let copied = objects(&data.objects())?.copy_all(&objects(&args.out.join(OBJECTS))?, "").await;
+    let objects = open_unsigned(&stores.objects)?;
+    let copied = objects.copy_all(&open_unsigned(&Address::Folder(args.out.join(OBJECTS)))?, "").await;
     let copied = copied.map_err(|error| failed(&error))?;
     meta.close().await;
     Ok(Done { rows, objects: copied.copied, bytes: copied.bytes, kept: copied.kept })
@@ -81,7 +84,8 @@ async fn backup(args: &BackupArgs, settings: &Settings) -> Result<Done, CliError
 
 /// The objects first: what a record names is there when the record is.
 async fn restore(args: &RestoreArgs, settings: &Settings) -> Result<Done, CliError> {
-    let data = Data::of(args.data.as_deref(), settings)?;
+    let data = Data::of(args.stores.data.as_deref(), settings)?;
+    let stores = Stores::of(&args.stores, &data, settings)?;
     let dump = args.from.join(RECORDS);
     if !dump.is_file() {
         return Err(CliError::new(Exit::NotFound, format!("could not restore {}", args.from.display()))
@@ -89,29 +93,23 @@ async fn restore(args: &RestoreArgs, settings: &Settings) -> Result<Done, CliErr
             .hint("name the folder of a whole backup with --from"));
     }
     let _lock = data.lock()?;
-    let failed = failed("restore to", data.folder());
-    let copied = objects(&args.from.join(OBJECTS))?.copy_all(&objects(&data.objects())?, "").await;
+    let failed = failed("restore the platform");
+    let meta = records(stores.records).await?;
+    let _claim = claim(&meta).await?;
+    let objects = open_unsigned(&stores.objects)?;
+    let copied = open_unsigned(&Address::Folder(args.from.join(OBJECTS)))?.copy_all(&objects, "").await;
     let copied = copied.map_err(|error| failed(&error))?;
-    let meta = records(&data).await?;
     let file = File::open(&dump).map_err(|error| failed(&error))?;
     let rows = meta.restore(file).await.map_err(|error| failed(&error))?;
     meta.close().await;
     Ok(Done { rows, objects: copied.copied, bytes: copied.bytes, kept: copied.kept })
 }
 
-async fn records(data: &Data) -> Result<Meta, CliError> {
-    let options = MetaOptions::new(Location::Sqlite(data.records()));
-    Meta::open(&options).await.map_err(|error| failed("open the records in", data.folder())(&error))
+async fn records(location: Location) -> Result<Meta, CliError> {
+    Meta::open(&MetaOptions::new(location)).await.map_err(|error| failed("open the records")(&error))
 }
 
-fn objects(folder: &Path) -> Result<Objects, CliError> {
-    // Nothing is signed here; a key that nobody knows signs nothing that anybody takes.
-    let signer = UrlSigner::new(Secret::new(rand::random()), "http://localhost/objects");
-    Objects::open(&ObjectsLocation::Folder { root: folder.to_owned(), signer })
-        .map_err(|error| failed("open the objects in", folder)(&error))
-}
-
-fn failed(what: &str, folder: &Path) -> impl Fn(&dyn std::error::Error) -> CliError {
-    let what = format!("could not {what} {}", folder.display());
+fn failed(what: &str) -> impl Fn(&dyn std::error::Error) -> CliError {
+    let what = format!("could not {what}");
     move |error| CliError::new(Exit::Unavailable, what.clone()).caused_by(error)
 }

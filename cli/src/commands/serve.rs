@@ -3,16 +3,17 @@
 use crate::args::ServeArgs;
 use crate::config;
 use crate::exit::{CliError, Exit};
-use crate::platform::{Data, Platform, PlatformOptions, log};
+use crate::platform::{Data, Platform, PlatformOptions, Stores, log};
 use crate::serve;
 use crate::settings::Settings;
 use crate::stops::Stops;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<Exit, CliError> {
-    let data = Data::of(args.data.as_deref(), settings)?;
+    let data = Data::of(args.stores.data.as_deref(), settings)?;
     let options = PlatformOptions {
         data: data.clone(),
+        stores: Stores::of(&args.stores, &data, settings)?,
         api_port: args.api_port,
         gateway_port: args.gateway_port,
         base_domain: args.base_domain.clone(),

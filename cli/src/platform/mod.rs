@@ -1,4 +1,5 @@
-//! The whole platform in one process: records in SQLite, objects in a folder, hosts as processes of this machine.
+//! The whole platform in one process: records in SQLite or Postgres, objects in a folder or in S3, hosts as processes of this
+//! machine.
 //!
 //! The parts are those of a cluster; here they are put together. They meet in the store alone, so each could live elsewhere.
 
@@ -7,6 +8,7 @@ mod data;
 mod issuers;
 mod keys;
 pub(crate) mod log;
+pub(crate) mod stores;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,8 +26,8 @@ use ignite_control_server::executions::{ExecutionLimits, Executions, GatewayClie
 use ignite_control_server::{AdminServer, Apps, Scaler, SystemClock, rounds};
 use ignite_core_model::{FunctionId, Secret, VersionNumber};
 use ignite_gateway::{Gateway, GatewayConfig, GatewayLimits};
-use ignite_store_meta::{Location, Meta, MetaOptions};
-use ignite_store_objects::{Location as ObjectsLocation, Objects, UrlSigner};
+use ignite_store_meta::{Claim, Meta, MetaOptions};
+use ignite_store_objects::UrlSigner;
 use ignite_telemetry::{TRACER_VARIABLES, Tracer, TracerOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,7 @@ use crate::settings::Settings;
 
 pub(crate) use data::Data;
 pub(crate) use keys::FirstToken;
+pub(crate) use stores::Stores;
 
 /// Longest time from the start of a host to its first good probe.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +52,7 @@ const COMPILES_MAX: usize = 2;
 pub(crate) struct PlatformOptions {
     /// The folder of everything that is kept.
     pub(crate) data: Data,
+    pub(crate) stores: Stores,
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
     pub(crate) base_domain: String,
@@ -68,8 +72,8 @@ pub(crate) struct Platform {
     meta: Meta,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    /// Held as long as the data is in use.
-    _lock: File,
+    /// Held as long as the data and the records are in use.
+    _held: (File, Claim),
     pub(crate) url: PublicUrl,
     /// The token that was made because there was none.
     pub(crate) first_token: Option<FirstToken>,
@@ -103,16 +107,15 @@ impl Platform {
         let key = keys::load_or_make(&data.join("key"))?;
         let issuers = issuers::load(&data.join("identity.toml"))?;
         let sealing = keys::sealing(&settings.env, &data.join("sealing-key"))?;
-        let meta = Meta::open(&MetaOptions::new(Location::Sqlite(options.data.records())))
+        let meta = Meta::open(&MetaOptions::new(options.stores.records))
             .await
             .map_err(|error| failed("open the records", &error))?;
+        let claim = stores::claim(&meta).await?;
         let (listener, address) = ApiServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.api_port)))
             .await
             .map_err(|error| failed("serve the API", &error).hint("choose another port with --api-port"))?;
         let signer = UrlSigner::new(key, &format!("http://{address}/objects"));
-        let root = options.data.objects();
-        let objects = Objects::open(&ObjectsLocation::Folder { root, signer: signer.clone() })
-            .map_err(|error| failed("open the object store", &error))?;
+        let (objects, signer) = stores::objects(options.stores.objects, signer).await?;
         let apps = Apps::new(meta.clone(), Arc::new(SystemClock), Bounds::default());
         let stop = CancellationToken::new();
 
@@ -187,7 +190,6 @@ impl Platform {
             let worker = worker_status.not_ready().unwrap_or_default();
             agent.into_iter().chain(worker.lines().map(|line| format!("the builder {line}"))).collect()
         });
-        let signer = Some(signer);
         let parts =
             api::Platform { others, apps, objects, executions, url: url.clone(), signer, issuers, keys: sealing };
         let api = ApiServer::start(listener, address, parts);
@@ -202,7 +204,7 @@ impl Platform {
             meta,
             stop,
             tasks,
-            _lock: lock,
+            _held: (lock, claim),
             url,
             first_token,
         })
