@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use ignite_core_model::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::config::WasmError;
 use crate::engine::compiling_engine;
@@ -28,11 +29,18 @@ const FILES_MAX: usize = 256;
 /// How a file's name ends.
 const EXTENSION: &str = "cwasm";
 
-/// Ends every file, after the digest of all before. The number is the form's version.
-const SEAL: [u8; 8] = *b"ignaot\0\x01";
+/// Ends every file, after the checksum of all before. The number is the form's version.
+const SEAL: [u8; 8] = *b"ignaot\0\x02";
+
+/// XXH3, 128 bits, big-endian. It tells damage, not intent: whoever could write another file here could write its digest
+/// too. Each start computes it, and a cryptographic one would be half of what a start of a small app takes.
+const CHECKSUM_BYTES: usize = 16;
 
 /// Bytes after the machine code.
-const TRAILER_BYTES: usize = 32 + SEAL.len();
+const TRAILER_BYTES: usize = CHECKSUM_BYTES + SEAL.len();
+
+/// Bytes read at once to tell whether a file is whole.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Compiles the component `wasm` for this machine and keeps the machine code in `aot_cache`, which is made when it is
 /// absent. Tells where it lies. Does nothing when it is there already.
@@ -159,7 +167,7 @@ impl Cache {
                 // SAFETY: the engine asks that the file be what it wrote itself and that nobody change it while it is
                 // mapped. The folder and the file belong to this user or root, and no one else may write to them
                 // (checked in `open` and above). Only `keep` writes files of such names there, as a whole, from the engine's own
-                // output, and never changes one in place; the digest at its end (checked in `is_whole`) holds, so no
+                // output, and never changes one in place; the checksum at its end (checked in `is_whole`) holds, so no
                 // part was lost or damaged since; where it was checked before, the file has not changed by its times. Whoever can act as this user has no need of this door.
                 let component = unsafe { Component::deserialize_file(engine, &path) };
                 component.map_or_else(|error| Found::Unusable(format!("{error:#}")), Found::Code)
@@ -180,7 +188,7 @@ impl Cache {
         // Made with mode 0600, and removed again unless it gets its name.
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(code)?;
-        file.write_all(Digest::of(code).as_bytes())?;
+        file.write_all(&xxh3_128(code).to_be_bytes())?;
         file.write_all(&SEAL)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -209,13 +217,24 @@ fn is_private(metadata: &Metadata) -> bool {
     (owner == rustix::process::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
 }
 
-/// Whether the file's content has the digest at its end.
+/// Whether the file's content has its checksum at its end.
 fn is_whole(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
-    let mut content = Vec::new();
-    io::Read::read_to_end(&mut file, &mut content)?;
-    let Some((code, trailer)) = content.len().checked_sub(TRAILER_BYTES).map(|end| content.split_at(end)) else {
-        return Ok(false);
-    };
-    Ok(trailer[32..] == SEAL && trailer[..32] == *Digest::of(code).as_bytes())
+    let Some(code_bytes) = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64) else { return Ok(false) };
+    let mut code = (&mut file).take(code_bytes);
+    let mut checksum = Xxh3::new();
+    let mut chunk = vec![0; READ_BYTES];
+    loop {
+        match code.read(&mut chunk)? {
+            0 => break,
+            read => checksum.update(&chunk[..read]),
+        }
+    }
+    let mut trailer = [0; TRAILER_BYTES];
+    match file.read_exact(&mut trailer) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    let (kept, seal) = trailer.split_at(CHECKSUM_BYTES);
+    Ok(seal == SEAL && kept == checksum.digest128().to_be_bytes())
 }
