@@ -121,9 +121,9 @@ fn alone(outcome: &Outcome, target: Target) -> Vec<Aim> {
             unit: "ms",
         },
         Aim {
-            what: format!("{name}: memory of an idle host"),
+            what: format!("{name}: memory of an idle host, at rest"),
             bound: Bound::AtMost(idle_mb_max(target)),
-            found: idle.map(|idle| idle.memory_bytes as f64 / 1e6),
+            found: idle.map(|idle| idle.rest_bytes as f64 / 1e6),
             unit: "MB",
         },
         Aim {

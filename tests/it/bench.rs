@@ -41,6 +41,8 @@ fn the_bench_measures_checks_and_leaves_out_nobody() {
     }
     let idle = row(&page, "### Hosts and workers", "Python");
     assert!(idle.iter().skip(1).all(|figure| *figure != "–"), "{idle:?}\n{said}");
+    let megabytes = |cell: &str| cell.trim_end_matches(" MB").parse::<f64>().unwrap();
+    assert!(megabytes(idle[2]) < megabytes(idle[1]), "a host at rest lets memory go: {idle:?}");
     assert!(row(&page, "by phases", "Python, warm")[1].ends_with("ms"));
     assert_eq!(row(&page, "### Contenders", "absent")[3], "missing: it is never there");
     for chart in ["numbers-throughput.svg", "numbers-cpu.svg", "numbers-start.svg"] {

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::multi::{Multi, NoSingleApp};
 use crate::phases::Phases;
 use crate::respond;
+use crate::rest;
 use crate::serve;
 use crate::serving::{Identity, Serving};
 use crate::warm::{Kit, NoApp, Warm};
@@ -128,6 +129,11 @@ impl Shared {
         }
     }
 
+    /// Requests in hand: of one app those that wait too, of many those that execute.
+    pub(crate) fn requests(&self) -> usize {
+        self.multi.as_ref().map_or_else(|| self.serving.load().requests(), |multi| multi.requests())
+    }
+
     /// Set before connections are told to end.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
@@ -166,6 +172,8 @@ pub struct Host {
     warming: Option<JoinHandle<()>>,
     /// Tells of the end of the start.
     ready: Option<JoinHandle<()>>,
+    /// Lets memory go while nobody asks.
+    rest: JoinHandle<()>,
     /// The host's own files; removed when it ends.
     work_dir: TempDir,
 }
@@ -247,7 +255,8 @@ impl Host {
             (None, Some(multi)) => Some(multi.watch()),
             (None, None) => None,
         };
-        Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, ready, work_dir })
+        let rest = tokio::spawn(rest::watch(Arc::clone(&shared)));
+        Ok(Self { shared, address, stopping, accepting, admin, admin_at, warming, ready, rest, work_dir })
     }
 
     /// Where requests come in.
@@ -313,8 +322,7 @@ impl Host {
         let serving = self.shared.serving.load_full();
         let deadline = Instant::now() + serving.limits.drain_timeout;
         self.shared.draining.store(true, Ordering::Release);
-        let requests = self.shared.multi.as_ref().map_or_else(|| serving.requests(), |multi| multi.requests());
-        self.shared.logs.host("info", "draining", &json!({ "requests": requests }));
+        self.shared.logs.host("info", "draining", &json!({ "requests": self.shared.requests() }));
         self.stopping.send_replace(true);
         let _ = (&mut self.accepting).await;
         // Each connection holds a receiver while it lives.
@@ -338,6 +346,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.rest.abort();
         for task in [&self.admin, &self.warming, &self.ready].into_iter().flatten() {
             task.abort();
         }

@@ -81,6 +81,11 @@ impl Metrics {
         self.durations.observe(took.as_secs_f64());
     }
 
+    /// How often an execution was answered.
+    pub(crate) fn answered_so_far(&self) -> u64 {
+        self.executions.iter().map(Counter::get).sum()
+    }
+
     /// The host itself answered; `kind` is one of the fixed words of `errors.rs`.
     pub(crate) fn refused(&self, kind: &'static str) {
         self.refusals.get_or_create(&TypeLabel { r#type: kind }).inc();
@@ -120,6 +125,7 @@ mod tests {
         metrics.answered(201, Duration::from_millis(3));
         metrics.answered(504, Duration::from_millis(3));
         metrics.refused("timeout");
+        assert_eq!(metrics.answered_so_far(), 2);
         let page = metrics.page(&[("slots_busy", "Slots that are taken", 2.0)]);
         for line in [
             "ignite_host_executions_total{class=\"2xx\"} 1",

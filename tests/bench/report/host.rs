@@ -232,7 +232,8 @@ fn hosts(results: &Results) -> String {
     }
     let mut table = Table::new(&[
         "target",
-        "idle memory",
+        "memory, just answered",
+        "memory, at rest",
         "idle drain",
         "worker replaced",
         "warm host: ready",
@@ -256,7 +257,8 @@ fn hosts(results: &Results) -> String {
         };
         table.row(&[
             outcome.contender.name.into(),
-            idle.map_or("–".into(), |idle| megabytes(idle.memory_bytes)),
+            idle.map_or("–".into(), |idle| megabytes(idle.answered_bytes)),
+            idle.map_or("–".into(), |idle| megabytes(idle.rest_bytes)),
             idle.map_or("–".into(), |idle| middle(&idle.drain_ms)),
             middle(&outcome.replace_ms),
             ready,
@@ -285,8 +287,8 @@ fn hosts(results: &Results) -> String {
     }
     let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
     format!(
-        "### Hosts and workers\n\nThe host's own defaults. Idle memory: process tree, by shares, after one answer. Drain: SIGTERM to the \
-         end of the process. Replaced: SIGKILL of the only worker to the next right answer. Warm host: from the order on the \
+        "### Hosts and workers\n\nThe host's own defaults. Memory: process tree, by shares, 0.3 s after the first answer, and at rest, 16 s later. \
+         Drain: SIGTERM to the end of the process. Replaced: SIGKILL of the only worker to the next right answer. Warm host: from the order on the \
          admin socket of a host that was up without code.\n\n{}\n{remarks}\n",
         table.finish()
     )
