@@ -75,8 +75,8 @@ async fn backup(args: &BackupArgs, settings: &Settings) -> Result<Done, CliError
     let written = file.try_clone().map_err(|error| failed(&error))?;
     let rows = meta.dump(written).await.map_err(|error| failed(&error))?;
     file.sync_all().and_then(|()| std::fs::rename(&part, args.out.join(RECORDS))).map_err(|error| failed(&error))?;
-    let objects = open_unsigned(&stores.objects)?;
-    let copied = objects.copy_all(&open_unsigned(&Address::Folder(args.out.join(OBJECTS)))?, "").await;
+    let objects = open_unsigned(stores.objects)?;
+    let copied = objects.copy_all(&open_unsigned(Address::Folder(args.out.join(OBJECTS)))?, "").await;
     let copied = copied.map_err(|error| failed(&error))?;
     meta.close().await;
     Ok(Done { rows, objects: copied.copied, bytes: copied.bytes, kept: copied.kept })
@@ -96,8 +96,8 @@ async fn restore(args: &RestoreArgs, settings: &Settings) -> Result<Done, CliErr
     let failed = failed("restore the platform");
     let meta = records(stores.records).await?;
     let _claim = claim(&meta).await?;
-    let objects = open_unsigned(&stores.objects)?;
-    let copied = open_unsigned(&Address::Folder(args.from.join(OBJECTS)))?.copy_all(&objects, "").await;
+    let objects = open_unsigned(stores.objects)?;
+    let copied = open_unsigned(Address::Folder(args.from.join(OBJECTS)))?.copy_all(&objects, "").await;
     let copied = copied.map_err(|error| failed(&error))?;
     let file = File::open(&dump).map_err(|error| failed(&error))?;
     let rows = meta.restore(file).await.map_err(|error| failed(&error))?;

@@ -1,6 +1,5 @@
 //! Where the platform keeps its records and its objects.
 
-use ignite_core_model::Secret;
 use ignite_store_meta::{Claim, LOST_SECS_MAX, Location, Meta, has_password};
 use ignite_store_objects::{Address, Location as ObjectsLocation, Objects, UrlSigner};
 
@@ -57,16 +56,8 @@ pub(crate) async fn claim(meta: &Meta) -> Result<Claim, CliError> {
 }
 
 /// Opens the objects where nothing is signed.
-pub(crate) fn open_unsigned(address: &Address) -> Result<Objects, CliError> {
-    let location = match address {
-        // A key that nobody knows signs nothing that anybody takes.
-        Address::Folder(root) => {
-            let signer = UrlSigner::new(Secret::new(rand::random()), "http://localhost/objects");
-            ObjectsLocation::Folder { root: root.clone(), signer }
-        }
-        Address::Bucket(options) => ObjectsLocation::S3(options.clone()),
-    };
-    Objects::open(&location).map_err(|error| failed("open the object store", &error))
+pub(crate) fn open_unsigned(address: Address) -> Result<Objects, CliError> {
+    Objects::open(&address.unsigned()).map_err(|error| failed("open the object store", &error))
 }
 
 /// Opens the objects and sees that they answer. What signs their URLs is given back where this platform serves them itself.

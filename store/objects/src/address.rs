@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ignite_core_model::Secret;
 use percent_encoding::percent_decode_str;
 
-use crate::{S3Credentials, S3Options};
+use crate::{Location, S3Credentials, S3Options, UrlSigner};
 
 /// The region of servers that have none.
 const REGION: &str = "us-east-1";
@@ -71,6 +71,19 @@ impl Address {
             }
         }
         Ok(Self::Bucket(options))
+    }
+
+    /// The place for whoever reads and writes itself and gives nobody a URL: of a folder they are signed with a key that nobody
+    /// has, and lead nowhere.
+    #[must_use]
+    pub fn unsigned(self) -> Location {
+        match self {
+            Self::Folder(root) => {
+                let signer = UrlSigner::new(Secret::new(rand::random()), "http://localhost/objects");
+                Location::Folder { root, signer }
+            }
+            Self::Bucket(options) => Location::S3(options),
+        }
     }
 }
 

@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use ignite_core_model::Secret;
 use ignite_store_meta::has_password;
-use ignite_store_objects::{Address, Location as ObjectsLocation, UrlSigner};
+use ignite_store_objects::{Address, Location as ObjectsLocation};
 
 use crate::worker::WorkerOptions;
 
@@ -150,7 +149,7 @@ fn config(
     }
     let records = args.store.parse().map_err(|fault| faults.push(format!("--store: {fault}"))).ok();
     let objects = Address::read(&args.objects, find);
-    let objects = objects.map(location).map_err(|fault| faults.push(format!("--objects: {fault}"))).ok();
+    let objects = objects.map(Address::unsigned).map_err(|fault| faults.push(format!("--objects: {fault}"))).ok();
     let cache = args.cache.or_else(|| find("HOME").map(|home| PathBuf::from(home).join(".cache/ignite")));
     let cache = cache.and_then(|cache| std::path::absolute(cache).ok());
     if cache.is_none() {
@@ -180,17 +179,6 @@ fn config(
 fn own_name(host: Option<String>) -> String {
     let chance: u32 = rand::random();
     format!("{}-{}-{chance:08x}", host.as_deref().unwrap_or("builder"), std::process::id())
-}
-
-fn location(address: Address) -> ObjectsLocation {
-    match address {
-        // Builders sign no URLs; a key that nobody knows signs none that anybody takes.
-        Address::Folder(root) => {
-            let signer = UrlSigner::new(Secret::new(rand::random()), "http://localhost/objects");
-            ObjectsLocation::Folder { root, signer }
-        }
-        Address::Bucket(options) => ObjectsLocation::S3(options),
-    }
 }
 
 #[cfg(test)]
