@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ignite_store_testing::{Postgres, S3};
 use ignite_tests::cli::{Said, command, said};
 use ignite_tests::platform::{Platform, STEP_MAX, Start};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,7 +18,7 @@ use crate::platform::handler;
 
 /// Stores, and a person who serves and deploys there.
 struct Stage {
-    _postgres: Arc<Postgres>,
+    _shared: Option<Arc<Postgres>>,
     s3: S3,
     store: String,
     home: TempDir,
@@ -26,8 +27,12 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let postgres = Postgres::shared();
-        let store = postgres.create_database();
-        Self { _postgres: postgres, s3: S3::start(), store, home: tempfile::tempdir().unwrap() }
+        Self { _shared: Some(Arc::clone(&postgres)), ..Self::on(&postgres) }
+    }
+
+    fn on(postgres: &Postgres) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self { _shared: None, s3: S3::start(), store: postgres.create_database(), home }
     }
 
     /// A platform on these stores, with a folder of its own.
@@ -65,6 +70,18 @@ impl Stage {
         command.env("IGNITE_CONFIG_DIR", self.home.path().join("config"));
         command.env("IGNITE_TOKEN", &platform.token).env("IGNITE_API_ENDPOINT", format!("http://{}", platform.api));
         said(command.output().unwrap())
+    }
+}
+
+/// Starts it as soon as its database lets it.
+fn start_soon(start: &Start) -> Platform {
+    let deadline = Instant::now() + STEP_MAX;
+    loop {
+        match start.start() {
+            Ok(platform) => return platform,
+            Err(error) => assert!(Instant::now() < deadline, "{error:#}"),
+        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -107,15 +124,8 @@ fn what_is_deployed_outlives_the_machine_it_was_served_from() {
     drop(first);
     let second = tempfile::tempdir().unwrap();
     let start = Start { token: Some(token), ..stage.start_in(second.path()) };
-    let deadline = Instant::now() + STEP_MAX;
-    let platform = loop {
-        // Postgres notices the end of a session a moment later.
-        match start.start() {
-            Ok(platform) => break platform,
-            Err(error) => assert!(Instant::now() < deadline, "{error:#}"),
-        }
-        thread::sleep(Duration::from_millis(100));
-    };
+    // Postgres notices the end of a session a moment later.
+    let platform = start_soon(&start);
     assert_eq!(text(&platform, "hello"), "one");
     platform.roll_back("hello", 2).unwrap();
     assert_eq!(text(&platform, "hello"), "two");
@@ -167,6 +177,41 @@ fn two_platforms_do_not_share_their_records() {
     platform.stop().unwrap();
     let there = Start { token: Some(token), ..stage.start_in(second.path()) };
     there.start().unwrap().stop().unwrap();
+}
+
+#[test]
+fn a_platform_whose_records_another_took_ends_and_says_so() {
+    let mut postgres = Postgres::start();
+    let stage = Stage::on(&postgres);
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = first.path().join("log");
+    let mut platform = Start { log: Some(log.clone()), ..stage.start_in(first.path()) }.start().unwrap();
+    let there = Start { token: Some(platform.token.clone()), ..stage.start_in(second.path()) };
+
+    // It goes on after a restart of its database, of which others have nothing.
+    postgres.stop();
+    postgres.start_again();
+    let deadline = Instant::now() + STEP_MAX;
+    while !fs::read_to_string(&log).unwrap().contains("which was taken again") {
+        assert!(Instant::now() < deadline, "{}", fs::read_to_string(&log).unwrap());
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(there.start().err().unwrap().to_string().contains("another `ignite serve` has them"));
+    assert_eq!(platform.call("ListApps", &json!({})).unwrap()["apps"], Value::Null);
+
+    // It cannot see to it now.
+    let pid = Pid::from_raw(platform.pid().cast_signed()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    postgres.stop();
+    postgres.start_again();
+    let other = start_soon(&there);
+    kill_process(pid, Signal::CONT).unwrap();
+    let ended = platform.ended().unwrap();
+    let said = fs::read_to_string(&log).unwrap();
+    assert_eq!(ended.code(), Some(9), "{said}");
+    assert!(said.contains("could not keep the records of this platform"), "{said}");
+    assert_eq!(other.call("ListApps", &json!({})).unwrap()["apps"], Value::Null);
+    other.stop().unwrap();
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -243,11 +243,20 @@ impl Platform {
     pub fn stop(mut self) -> Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let status = self.ended()?;
+        ensure!(status.success(), "the platform ended with {status}");
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn ended(&mut self) -> Result<ExitStatus> {
         let deadline = Instant::now() + LINE_MAX;
         loop {
             match self.child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("the platform ended with {status}"),
+                Some(status) => return Ok(status),
                 None if Instant::now() >= deadline => bail!("the platform does not end"),
                 None => thread::sleep(LOOK_EVERY),
             }

@@ -3,7 +3,7 @@
 use crate::args::ServeArgs;
 use crate::config;
 use crate::exit::{CliError, Exit};
-use crate::platform::{Data, Platform, PlatformOptions, Stores, log};
+use crate::platform::{Data, Platform, PlatformOptions, Stores, log, stores};
 use crate::serve;
 use crate::settings::Settings;
 use crate::stops::Stops;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<
     let runtime = serve::runtime()?;
     let stops = Stops::listen(&runtime, || ())?;
     runtime.block_on(async {
-        let platform = tokio::select! {
+        let mut platform = tokio::select! {
             started = Platform::start(options, settings) => started?,
             () = stops.first() => return Ok(Exit::Done),
         };
@@ -47,11 +47,23 @@ pub(crate) fn run(args: &ServeArgs, settings: &Settings, ui: &mut Ui) -> Result<
                 Err(error) => drop(ui.fail(&error)),
             }
         }
-        stops.first().await;
-        ui.say("stopping; press Ctrl-C again to stop at once");
+        let lost = tokio::select! {
+            () = stops.first() => false,
+            () = platform.lost() => true,
+        };
+        let at_once = async { if lost { stops.first().await } else { stops.second().await } };
+        ui.say(if lost {
+            "another `ignite serve` has the records of this platform: stopping; press Ctrl-C to stop at once"
+        } else {
+            "stopping; press Ctrl-C again to stop at once"
+        });
         tokio::select! {
             () = platform.drain() => (),
-            () = stops.second() => (),
+            () = at_once => (),
+        }
+        if lost {
+            let hint = "stop the other one and start this one again, or name another database with --store";
+            return Err(stores::taken("could not keep the records of this platform").hint(hint));
         }
         Ok(Exit::Done)
     })

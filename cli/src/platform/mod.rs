@@ -72,8 +72,9 @@ pub(crate) struct Platform {
     meta: Meta,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    /// Held as long as the data and the records are in use.
-    _held: (File, Claim),
+    /// Held as long as the data are in use.
+    _lock: File,
+    claim: Claim,
     pub(crate) url: PublicUrl,
     /// The token that was made because there was none.
     pub(crate) first_token: Option<FirstToken>,
@@ -204,7 +205,8 @@ impl Platform {
             meta,
             stop,
             tasks,
-            _held: (lock, claim),
+            _lock: lock,
+            claim,
             url,
             first_token,
         })
@@ -223,6 +225,11 @@ impl Platform {
     /// Where metrics of the control plane are served.
     pub(crate) fn control_admin(&self) -> SocketAddr {
         self.admin.address()
+    }
+
+    /// Ends when another platform has the records, as may be after a restart of their database.
+    pub(crate) async fn lost(&mut self) {
+        self.claim.lost().await;
     }
 
     /// Lets all that is in flight finish, for a bounded time: callers first, then what serves them.

@@ -47,12 +47,16 @@ impl Stores {
 pub(crate) async fn claim(meta: &Meta) -> Result<Claim, CliError> {
     let claimed = meta.claim(CLAIM).await.map_err(|error| failed("claim the records", &error))?;
     claimed.ok_or_else(|| {
-        CliError::new(Exit::Unavailable, "could not take the records for this platform")
-            .because("another `ignite serve` has them")
+        taken("could not take the records for this platform")
             .hint(format!(
                 "stop the other one, or name another database with --store; where its machine is gone, try again in {LOST_SECS_MAX} s"
             ))
     })
+}
+
+/// Another platform has the records.
+pub(crate) fn taken(what: &str) -> CliError {
+    CliError::new(Exit::Unavailable, what).because("another `ignite serve` has them")
 }
 
 /// Opens the objects where nothing is signed.
