@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use ignite_core_model::Digest;
+use twox_hash::XxHash3_128;
 use wasmtime::Engine;
 use wasmtime::component::Component;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::config::WasmError;
 use crate::engine::compiling_engine;
@@ -188,7 +188,7 @@ impl Cache {
         // Made with mode 0600, and removed again unless it gets its name.
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(code)?;
-        file.write_all(&xxh3_128(code).to_be_bytes())?;
+        file.write_all(&XxHash3_128::oneshot(code).to_be_bytes())?;
         file.write_all(&SEAL)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -222,12 +222,12 @@ fn is_whole(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let Some(code_bytes) = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64) else { return Ok(false) };
     let mut code = (&mut file).take(code_bytes);
-    let mut checksum = Xxh3::new();
+    let mut checksum = XxHash3_128::new();
     let mut chunk = vec![0; READ_BYTES];
     loop {
         match code.read(&mut chunk)? {
             0 => break,
-            read => checksum.update(&chunk[..read]),
+            read => checksum.write(&chunk[..read]),
         }
     }
     let mut trailer = [0; TRAILER_BYTES];
@@ -236,5 +236,5 @@ fn is_whole(path: &Path) -> io::Result<bool> {
         read => read?,
     }
     let (kept, seal) = trailer.split_at(CHECKSUM_BYTES);
-    Ok(seal == SEAL && kept == checksum.digest128().to_be_bytes())
+    Ok(seal == SEAL && kept == checksum.finish_128().to_be_bytes())
 }
