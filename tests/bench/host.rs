@@ -1,7 +1,7 @@
 //! `ignite-bench host`: all contenders, the same load, the same starts.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -26,8 +26,11 @@ pub(crate) struct Outcome {
     pub(crate) starts: Starts,
     /// Only of this product.
     pub(crate) idle: Option<Idle>,
-    /// Milliseconds from SIGKILL of its worker to the next answer; only of this product's worker processes.
+    /// Milliseconds from SIGKILL of its worker to the next answer, straight after the host's first one; only of this product's
+    /// worker processes.
     pub(crate) replace_ms: Vec<f64>,
+    /// The same once the host has been up for [`workers::UP`].
+    pub(crate) replace_up_ms: Vec<f64>,
     /// A host that was up before it knew its app; only of this product.
     pub(crate) warm: Option<Result<Warm, String>>,
 }
@@ -117,9 +120,12 @@ fn measure(options: &Options, kit: &Kit) -> Result<Results> {
         outcome.note("idle", result);
         if !matches!(target, Target::Wasm | Target::WasiHttp) {
             for _ in 0..times.warm {
-                let result = workers::replace(&outcome.contender, prepared, target);
-                let result = result.map(|ms| outcome.replace_ms.push(ms));
-                outcome.note("replaced worker", result);
+                for up in [Duration::ZERO, workers::UP] {
+                    let result = workers::replace(&outcome.contender, prepared, target, up);
+                    let times = if up.is_zero() { &mut outcome.replace_ms } else { &mut outcome.replace_up_ms };
+                    let result = result.map(|ms| times.push(ms));
+                    outcome.note("replaced worker", result);
+                }
             }
         }
         outcome.warm =
@@ -162,6 +168,7 @@ fn prepare(options: &Options, kit: &Kit, plan: &Plan) -> Result<(Vec<Outcome>, V
             starts: Starts::default(),
             idle: None,
             replace_ms: Vec::new(),
+            replace_up_ms: Vec::new(),
             warm: None,
         });
         prepared.push(found);

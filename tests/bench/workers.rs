@@ -14,6 +14,8 @@ use crate::tree;
 
 /// Longest time until a killed worker is replaced.
 const REPLACE_MAX: Duration = Duration::from_secs(10);
+/// How long a host is up before its worker is killed, so that all it does at its start is done.
+pub(crate) const UP: Duration = Duration::from_millis(100);
 /// How long it takes until a request that holds a worker holds it surely.
 const HELD: Duration = Duration::from_millis(40);
 /// Requests that are held at once, so that as many workers stand.
@@ -45,12 +47,14 @@ pub(crate) fn fork(contender: &Contender, prepared: &Prepared) -> Result<Vec<f64
     })
 }
 
-/// The time from SIGKILL of the only worker to the next right answer, in milliseconds.
+/// The time from SIGKILL of the worker that answered to the next right answer, in milliseconds, in a host that was `up` for a
+/// while after its first answer.
 ///
 /// # Errors
 /// When there is no worker, or it is not replaced.
-pub(crate) fn replace(contender: &Contender, prepared: &Prepared, target: Target) -> Result<f64> {
+pub(crate) fn replace(contender: &Contender, prepared: &Prepared, target: Target, up: Duration) -> Result<f64> {
     let server = Server::start_with(contender, prepared, &DEFAULTS)?;
+    std::thread::sleep(up);
     let worker = workers(&server, target).first().copied().context("the host has no worker process")?;
     let mut request = Request::new(Handler::Hello, contender.dialect, contender.answers);
     let killed = Instant::now();

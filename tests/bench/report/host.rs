@@ -25,7 +25,7 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
         text,
         "\n\nServers and load generator share the cores, and the machine is small: read the ratios of one run. Rounds are interleaved \
          ({} of each contender); throughput is the median round, a ratio the median of the rounds' own ratios, latencies are of all rounds \
-         together. The generator is a \
+         together, and p99 by p50 of the middle round. The generator is a \
          closed loop with keep-alive and without pipelining on one thread: what a stalled server was not asked meanwhile is not \
          added (no correction for coordinated omission). Each answer's status and body are checked; each request has an id \
          of its own that must come back. A hypervisor kept {:.1} % of the processors' time for others meanwhile.\n\n",
@@ -235,7 +235,8 @@ fn hosts(results: &Results) -> String {
         "memory, just answered",
         "memory, at rest",
         "idle drain",
-        "worker replaced",
+        "worker replaced, at once",
+        "worker replaced, host up",
         "warm host: ready",
         "warm host: first answer",
     ]);
@@ -261,6 +262,7 @@ fn hosts(results: &Results) -> String {
             idle.map_or("–".into(), |idle| megabytes(idle.rest_bytes)),
             idle.map_or("–".into(), |idle| middle(&idle.drain_ms)),
             middle(&outcome.replace_ms),
+            middle(&outcome.replace_up_ms),
             ready,
             first,
         ]);
@@ -288,8 +290,8 @@ fn hosts(results: &Results) -> String {
     let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
     format!(
         "### Hosts and workers\n\nThe host's own defaults. Memory: process tree, by shares, 0.3 s after the first answer, and at rest, 16 s later. \
-         Drain: SIGTERM to the end of the process. Replaced: SIGKILL of the only worker to the next right answer. Warm host: from the order on the \
-         admin socket of a host that was up without code.\n\n{}\n{remarks}\n",
+         Drain: SIGTERM to the end of the process. Replaced: SIGKILL of the worker that answered to the next right answer, at once after the \
+         first one, and once the host has been up for 0.1 s. Warm host: from the order on the admin socket of a host that was up without code.\n\n{}\n{remarks}\n",
         table.finish()
     )
 }
