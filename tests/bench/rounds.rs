@@ -56,8 +56,6 @@ pub(crate) struct Figures {
     pub(crate) per_second: Vec<f64>,
     /// All rounds together, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
-    /// How many times its p50 the p99 of each round was.
-    tails: Vec<f64>,
     pub(crate) answers: u64,
     /// Processor time of the process tree.
     pub(crate) cpu: Cpu,
@@ -72,7 +70,6 @@ impl Figures {
         Self {
             per_second: Vec::new(),
             latency: histogram(),
-            tails: Vec::new(),
             answers: 0,
             cpu: Cpu::default(),
             errors: 0,
@@ -83,8 +80,6 @@ impl Figures {
 
     fn add(&mut self, load: Load, cpu: Cpu) -> Result<()> {
         self.per_second.push(load.per_second);
-        let nanoseconds = |quantile| load.latency.value_at_quantile(quantile).max(1) as f64;
-        self.tails.push(nanoseconds(0.99) / nanoseconds(0.5));
         self.latency.add(load.latency)?;
         self.answers += load.answers;
         self.cpu += cpu;
@@ -113,11 +108,6 @@ impl Figures {
     /// The fastest round.
     pub(crate) fn most(&self) -> f64 {
         self.per_second.iter().copied().fold(0.0, f64::max)
-    }
-
-    /// How many times its p50 the p99 is: the middle round's, for between rounds the machine may change its pace.
-    pub(crate) fn tail(&self) -> Option<f64> {
-        median(&self.tails)
     }
 
     /// In microseconds.
@@ -192,7 +182,6 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
     #[test]
@@ -202,20 +191,5 @@ mod tests {
         assert_eq!(own.share_of(&other), Some(0.5));
         assert_eq!((own.throughput(), own.least(), own.most()), (50.0, 5.0, 60.0));
         assert_eq!(own.share_of(&of(&[])), None);
-    }
-
-    #[test]
-    fn a_slow_round_of_the_machine_changes_no_tail() {
-        let mut own = Figures::new();
-        assert_eq!(own.tail(), None);
-        for pace in [1_000, 10_000, 1_200] {
-            let mut latency = histogram();
-            latency.record_n(pace, 98).unwrap();
-            latency.record_n(2 * pace, 2).unwrap();
-            let load =
-                Load { per_second: 0.0, answers: 100, latency, errors: 0, first_error: None, generator_share: 0.0 };
-            own.add(load, Cpu::default()).unwrap();
-        }
-        assert!((1.9..2.1).contains(&own.tail().unwrap()), "{:?}", own.tail());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
         text,
         "\n\nServers and load generator share the cores, and the machine is small: read the ratios of one run. Rounds are interleaved \
          ({} of each contender); throughput is the median round, a ratio the median of the rounds' own ratios, latencies are of all rounds \
-         together, and p99 by p50 of the middle round. The generator is a \
+         together. The generator is a \
          closed loop with keep-alive and without pipelining on one thread: what a stalled server was not asked meanwhile is not \
          added (no correction for coordinated omission). Each answer's status and body are checked; each request has an id \
          of its own that must come back. A hypervisor kept {:.1} % of the processors' time for others meanwhile.\n\n",
