@@ -18,7 +18,7 @@ use crate::kit::Kit;
 use crate::options::Options;
 use crate::report;
 use crate::server::Server;
-use crate::stolen::Meter;
+use crate::stolen::{Calmest, TRIES_MAX, calmest};
 
 /// Connections of the quick requests.
 const CONNECTIONS: usize = 64;
@@ -27,8 +27,6 @@ pub(crate) const OFFERED: f64 = 0.8;
 /// Where more of the processors' time than this was stolen, a target is measured again: what is late then is this machine. It is
 /// taken in pieces of some milliseconds; with this much they meet far fewer than one limit in a hundred.
 pub(crate) const STOLEN_MAX: f64 = 0.001;
-/// Most times that a target is measured.
-pub(crate) const TRIES_MAX: u32 = 3;
 
 /// A target, how its executions never end, and how often one of them is sent.
 pub(crate) struct Subject {
@@ -79,8 +77,6 @@ pub(crate) struct Found {
     /// The open loop.
     pub(crate) load: Load,
     pub(crate) samples: Vec<Sample>,
-    /// The share of the processors' time that was stolen meanwhile, from 0 to 1.
-    pub(crate) stolen: f64,
 }
 
 /// Measures what is asked for and writes the page's part.
@@ -99,13 +95,13 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let kit = Kit::new(work.path())?;
     let seconds = |whole: u64, quick: u64| Duration::from_secs(if options.quick { quick } else { whole });
     let plan = Plan { warm_up: seconds(1, 1), capacity: seconds(4, 1), offer: seconds(25, 3) };
-    let mut all = Vec::new();
+    let mut all: Vec<Calmest<Found>> = Vec::new();
     for subject in SUBJECTS.iter().filter(|subject| options.only.is_empty() || options.names(subject.name)) {
         crate::say(&format!("deadlines: {}", subject.name));
         let contenders = contenders::all();
         let Some(contender) = contenders.iter().find(|contender| contender.name == subject.name) else { continue };
         let prepared = contenders::deadlines(&kit, subject.target)?;
-        all.push(calmest(|| measure(subject, plan, contender, &prepared))?);
+        all.push(calmest("deadlines", STOLEN_MAX, TRIES_MAX, || measure(subject, plan, contender, &prepared))?);
     }
     let text = report::deadlines::markdown(&all, &options);
     if let Some(out) = &options.out {
@@ -117,25 +113,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The first run during which hardly anything was stolen, or of [`TRIES_MAX`] the one with the least of it. What the run
-/// found has no say in that.
-fn calmest(mut run: impl FnMut() -> Result<Found>) -> Result<Found> {
-    let mut best = run()?;
-    for _ in 1..TRIES_MAX {
-        if best.stolen <= STOLEN_MAX {
-            break;
-        }
-        crate::say(&format!("deadlines: {:.1} % of the processors' time was stolen; once more", best.stolen * 1e2));
-        let next = run()?;
-        if next.stolen < best.stolen {
-            best = next;
-        }
-    }
-    Ok(best)
-}
-
 fn measure(subject: &'static Subject, plan: Plan, contender: &Contender, prepared: &Prepared) -> Result<Found> {
-    let meter = Meter::begin();
     let server = Server::start(contender, prepared)?;
     let request = Request::new(Handler::Hello, contender.dialect, contender.answers);
     generator::run(&server.address, &request, CONNECTIONS, plan.warm_up, &mut || {})?;
@@ -146,5 +124,5 @@ fn measure(subject: &'static Subject, plan: Plan, contender: &Contender, prepare
     let (load, samples) = stuck::beside(&server.address, subject, plan.offer, || {
         generator::offer(&server.address, &request, CONNECTIONS, OFFERED * capacity, plan.offer)
     })?;
-    Ok(Found { subject, capacity, load, samples, stolen: meter.share() })
+    Ok(Found { subject, capacity, load, samples })
 }

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use super::table::{Table, microseconds, milliseconds, thousands};
-use crate::deadlines::{Found, OFFERED, STOLEN_MAX, Sample, TRIES_MAX};
+use crate::deadlines::{Found, OFFERED, STOLEN_MAX, Sample};
 use crate::options::Options;
+use crate::stolen::{Calmest, TRIES_MAX};
 
 /// The aim, in milliseconds.
 const LATE_MS_MAX: f64 = 5.0;
 
 /// All of it.
-pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
+pub(crate) fn markdown(all: &[Calmest<Found>], options: &Options) -> String {
     let mut text = format!("## Limits\n\nWritten by `cargo xtask bench deadlines`: {}.", super::circumstances());
     if options.quick {
         text.push_str(" **A quick run: it shows that all works, not how exact it is.**");
@@ -42,7 +43,7 @@ pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
         "stolen",
         "",
     ]);
-    for found in all {
+    for Calmest { found, stolen, .. } in all {
         let late = Figures::of(&found.samples, |sample| sample.late_ms);
         let own = Figures::of(&found.samples, |sample| sample.own_ms);
         let beyond = Figures::of(&found.samples, |sample| sample.late_ms - sample.own_ms);
@@ -65,13 +66,13 @@ pub(crate) fn markdown(all: &[Found], options: &Options) -> String {
             milliseconds(late.most),
             milliseconds(own.p99),
             milliseconds(beyond.p99),
-            format!("{:.2} %", found.stolen * 1e2),
+            format!("{:.2} %", stolen * 1e2),
             if late.p99 <= LATE_MS_MAX { "kept" } else { "**missed**" }.into(),
         ]);
     }
     text.push_str(&table.finish());
     text.push_str("\nBy what the execution does, p50 / most:\n\n");
-    for found in all {
+    for Calmest { found, .. } in all {
         let mut ways: Vec<&str> = found.samples.iter().map(|sample| sample.way).collect();
         ways.sort_unstable();
         ways.dedup();

@@ -9,7 +9,7 @@ use crate::contenders::Standing;
 use crate::generator::Handler;
 use crate::host::{Outcome, Results};
 use crate::options::Options;
-use crate::rounds::{CONNECTIONS, Figures, STEERED_BY, median};
+use crate::rounds::{CONNECTIONS, Figures, STEERED_BY, STOLEN_MAX, median};
 use crate::targets::{self, Bound};
 
 /// From this share of a core on, a figure may be the generator's.
@@ -28,9 +28,15 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
          together. The generator is a \
          closed loop with keep-alive and without pipelining on one thread: what a stalled server was not asked meanwhile is not \
          added (no correction for coordinated omission). Each answer's status and body are checked; each request has an id \
-         of its own that must come back. A hypervisor kept {:.1} % of the processors' time for others meanwhile.\n\n",
+         of its own that must come back. A hypervisor kept {:.1} % of the processors' time for others meanwhile (`steal` of /proc/stat). A load during which it kept more \
+         than {:.0} % is measured again, {} times at most, and the one with the least of it stands, whatever it found: {} were \
+         repeated, of {}. Where an answer was wrong is told of all.\n\n",
         results.plan.rounds,
-        results.stolen * 1e2
+        results.stolen * 1e2,
+        STOLEN_MAX * 1e2,
+        results.plan.tries,
+        repeated(results),
+        results.outcomes.iter().map(|outcome| outcome.measured.loads()).sum::<usize>(),
     );
     text.push_str("![Requests in a second](numbers-throughput.svg)\n\n![Processor time](numbers-cpu.svg)\n\n![Starts](numbers-start.svg)\n\n");
     text.push_str(&aims(results));
@@ -43,6 +49,11 @@ pub(crate) fn markdown(results: &Results, options: &Options) -> String {
     text.push_str(&hosts(results));
     text.push_str(&contenders(results));
     text
+}
+
+/// How many loads were measured once more.
+fn repeated(results: &Results) -> usize {
+    results.outcomes.iter().flat_map(|outcome| &outcome.measured.cells).map(|figures| figures.repeated).sum()
 }
 
 fn aims(results: &Results) -> String {
@@ -83,6 +94,7 @@ fn steered(results: &Results) -> String {
         "first process",
         "memory, peak",
         "generator",
+        "stolen",
     ]);
     let share = |own: &Figures, of: &str| {
         let of = targets::figures(results, of, handler, connections).and_then(|other| own.share_of(other));
@@ -91,7 +103,7 @@ fn steered(results: &Results) -> String {
     for outcome in &results.outcomes {
         let name = outcome.contender.name;
         let Some(figures) = outcome.measured.cell(&results.plan, handler, connections) else {
-            table.row(&missing_row(outcome, 12));
+            table.row(&missing_row(outcome, 13));
             continue;
         };
         let peer = match outcome.contender.place {
@@ -112,13 +124,14 @@ fn steered(results: &Results) -> String {
             microseconds(figures.cpu_first_us()),
             megabytes(outcome.measured.memory_peak_bytes),
             format!("{:.0} %{saturated}", figures.generator_share * 100.0),
+            format!("{:.1} %", figures.stolen * 100.0),
         ]);
     }
     format!(
         "### Hello at {connections} connections\n\n\
          CPU per request: user and system time of the whole process tree, reaped children too; of it the first process: of ours the host, the rest its workers. Memory: the most at the end of any load, \
          each process by its share of shared pages (PSS). Generator: the share of one core that it used itself; where it is full, a \
-         faster generator would have found more.\n\n{}\n",
+         faster generator would have found more. Stolen: of the processors' time, in the round with the most of it.\n\n{}\n",
         table.finish()
     )
 }
