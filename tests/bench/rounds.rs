@@ -239,7 +239,7 @@ mod tests {
         let mut figures = Figures::new();
         let found = (load(9.0, 0, ""), Cpu::default());
         let others = vec![(load(5.0, 2, "status 500"), Cpu::default()), (load(1.0, 1, "no answer"), Cpu::default())];
-        figures.add(Calmest { found, stolen: 0.01, others }).unwrap();
+        figures.add(Calmest { found, stolen: 0.01, others }).expect("histograms of one kind add up");
         assert_eq!(
             (&figures.per_second[..], figures.answers, figures.repeated, figures.stolen),
             (&[9.0][..], 1, 2, 0.01)

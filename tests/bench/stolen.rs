@@ -22,31 +22,22 @@ pub(crate) struct Calmest<T> {
 ///
 /// # Errors
 /// The first of a run.
-pub(crate) fn calmest<T>(what: &str, most: f64, tries: u32, run: impl FnMut() -> Result<T>) -> Result<Calmest<T>> {
-    choose(what, most, tries, run, Meter::begin, Meter::share)
+pub(crate) fn calmest<T>(what: &str, most: f64, tries: u32, mut run: impl FnMut() -> Result<T>) -> Result<Calmest<T>> {
+    choose(what, most, tries, || {
+        let meter = Meter::begin();
+        Ok((run()?, meter.share()))
+    })
 }
 
-fn choose<T, M>(
-    what: &str,
-    most: f64,
-    tries: u32,
-    mut run: impl FnMut() -> Result<T>,
-    begin: impl Fn() -> M,
-    share: impl Fn(M) -> f64,
-) -> Result<Calmest<T>> {
-    let mut measure = || {
-        let meter = begin();
-        let found = run()?;
-        Ok::<_, anyhow::Error>((found, share(meter)))
-    };
-    let (found, stolen) = measure()?;
+fn choose<T>(what: &str, most: f64, tries: u32, mut run: impl FnMut() -> Result<(T, f64)>) -> Result<Calmest<T>> {
+    let (found, stolen) = run()?;
     let mut best = Calmest { found, stolen, others: Vec::new() };
     for _ in 1..tries {
         if best.stolen <= most {
             break;
         }
         crate::say(&format!("{what}: {:.1} % of the processors' time was stolen; once more", best.stolen * 1e2));
-        let (mut next, stolen) = measure()?;
+        let (mut next, stolen) = run()?;
         if stolen < best.stolen {
             std::mem::swap(&mut next, &mut best.found);
             best.stolen = stolen;
@@ -97,6 +88,8 @@ fn read(stat: &str) -> Ticks {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
     use super::*;
 
     #[test]
@@ -112,23 +105,9 @@ mod tests {
     #[test]
     fn the_calmest_of_a_few_is_kept_whatever_it_found() {
         let of = |shares: &[f64]| {
-            let (mut begun, mut run) = (0, 0);
-            let counted = std::cell::RefCell::new(|| {
-                begun += 1;
-                begun - 1
-            });
-            let calmest = choose(
-                "test",
-                0.01,
-                TRIES_MAX,
-                || {
-                    run += 1;
-                    Ok(run)
-                },
-                || (counted.borrow_mut())(),
-                |index: usize| shares[index],
-            );
-            calmest.map(|calmest| (calmest.found, calmest.stolen, calmest.others)).unwrap()
+            let mut runs = (1..).zip(shares.iter().copied());
+            let calmest = choose("test", 0.01, TRIES_MAX, || runs.next().context("too many")).expect("no run fails");
+            (calmest.found, calmest.stolen, calmest.others)
         };
         assert_eq!(of(&[0.01]), (1, 0.01, vec![]));
         assert_eq!(of(&[0.02, 0.0]), (2, 0.0, vec![1]));
@@ -138,18 +117,8 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_is_an_error() {
-        let mut runs = 0;
-        let failed = choose(
-            "test",
-            0.01,
-            TRIES_MAX,
-            || {
-                runs += 1;
-                if runs == 2 { anyhow::bail!("no answer") } else { Ok(()) }
-            },
-            || (),
-            |()| 0.5,
-        );
-        assert_eq!(failed.unwrap_err().to_string(), "no answer");
+        let mut runs = [Ok(((), 0.5)), Err(anyhow::anyhow!("no answer"))].into_iter();
+        let failed = choose("test", 0.01, TRIES_MAX, || runs.next().context("too many")?);
+        assert_eq!(failed.expect_err("the second run fails").to_string(), "no answer");
     }
 }
