@@ -176,8 +176,9 @@ impl Life<'_> {
             match health.take(answer, Instant::now(), &options.probing, options.start_max) {
                 Verdict::Same => {}
                 Verdict::Healthy => {
-                    self.say(Said::Healthy(host.address.clone())).await;
+                    // Before anybody is told: to tell may take as long as reports wait.
                     host.hold_cpu(resources);
+                    self.say(Said::Healthy(host.address.clone())).await;
                 }
                 Verdict::Unhealthy(reason) => self.say(Said::Unhealthy(reason)).await,
                 Verdict::Hopeless(refusal) => return Some(refusal),

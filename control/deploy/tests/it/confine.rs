@@ -26,17 +26,18 @@ fn group(pid: u32, controller: &str, file: &str) -> Option<PathBuf> {
     })
 }
 
-fn number(folder: &Path, file: &str) -> u64 {
+/// What the file says first: a number, or that there is no limit.
+fn limit(folder: &Path, file: &str) -> String {
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    text.split_whitespace().next().unwrap().parse().unwrap()
+    text.split_whitespace().next().unwrap().to_owned()
 }
 
 /// Whether the controller holds this process in a group of ours.
-fn held(pid: u32, controller: &str, files: [&'static str; 2]) -> Option<(PathBuf, &'static str, u64)> {
+fn held(pid: u32, controller: &str, files: [&'static str; 2]) -> Option<(PathBuf, &'static str, String)> {
     files.into_iter().find_map(|file| {
         let folder = group(pid, controller, file)?;
         let ours = folder.file_name()?.to_str()?.starts_with("ignite-");
-        ours.then(|| (folder.clone(), file, number(&folder, file)))
+        ours.then(|| (folder.clone(), file, limit(&folder, file)))
     })
 }
 
@@ -52,7 +53,7 @@ async fn a_host_and_its_worker_are_held_to_their_tier() {
     let lacking = stage.backend.lacking();
     let expected = [
         // 256 MiB for the app, and what the host itself takes.
-        ("memory", ["memory.max", "memory.limit_in_bytes"], (256 + 128) << 20),
+        ("memory", ["memory.max", "memory.limit_in_bytes"], (256_u64 + 128) << 20),
         // A quarter of each tenth of a second.
         ("cpu", ["cpu.max", "cpu.cfs_quota_us"], 25_000),
         ("pids", ["pids.max", "pids.max"], 2048),
@@ -64,7 +65,7 @@ async fn a_host_and_its_worker_are_held_to_their_tier() {
         assert_eq!(of_host.is_none(), told, "{controller}: {of_host:?}, and said is {lacking:?}");
         assert_eq!(of_host, of_worker, "{controller}");
         if let Some((folder, file, found)) = of_host {
-            assert_eq!(found, most, "{file}");
+            assert_eq!(found, most.to_string(), "{file}");
             folders.push(folder);
         }
     }
