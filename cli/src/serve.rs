@@ -49,6 +49,7 @@ pub(crate) fn config(served: &Served<'_>, settings: &Settings) -> Result<HostCon
         cache_dir: settings.cache_dir.clone(),
         instance: format!("local-{}", std::process::id()),
         log_format: LogFormat::Text,
+        start_with_stdin: false,
         stop_with_stdin: false,
         own_user: false,
         spans: None,

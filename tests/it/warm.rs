@@ -1,15 +1,18 @@
 //! Hosts that are up before they know their app.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use ignite_tests::client::{Client, ask};
 use ignite_tests::host::Host;
-use ignite_tests::product::{compile, repository};
+use ignite_tests::product::{binary, compile, repository};
 use serde_json::{Value, json};
 
-use crate::app::{SOON, artifact};
+use crate::app::{SOON, artifact, wait_until};
 use crate::behaviour::{TARGETS, cases};
 use crate::faults::{below, signal};
 
@@ -200,7 +203,7 @@ fn a_warm_host_ends_well_when_it_is_asked_to_and_takes_what_is_up_with_it() {
         let mut host = Host::warm(runtime, &[]).unwrap();
         let workers = below(host.pid());
         assert!(host.terminate(SOON).unwrap().success(), "{runtime}");
-        crate::app::wait_until("the workers are gone", SOON, || !workers.iter().any(|pid| crate::faults::runs(*pid)));
+        wait_until("the workers are gone", SOON, || !workers.iter().any(|pid| crate::faults::runs(*pid)));
     }
 }
 
@@ -230,4 +233,46 @@ fn an_order_may_not_be_too_long() {
     let (status, answer) = give(&host, &json!({ "artifact": "a".repeat(2 * 1024 * 1024) }));
     assert_eq!(status, 413, "{answer}");
     assert_eq!(health(&host).1, "warm");
+}
+
+/// A host that waits for a byte on its stdin, with its output.
+fn told_to_wait(work_dir: &Path) -> (Child, ChildStdin, ChildStdout) {
+    let mut host = Command::new(binary("ignite-host").unwrap())
+        .args(["--warm", "python", "--start-with-stdin", "--stop-with-stdin", "--work-dir"])
+        .arg(work_dir)
+        .arg("--admin")
+        .arg(format!("unix:{}", work_dir.join("admin.sock").display()))
+        .envs([("PORT", "0"), ("IGNITE_LISTEN_HOST", "127.0.0.1")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdin, stdout) = (host.stdin.take().unwrap(), host.stdout.take().unwrap());
+    (host, stdin, stdout)
+}
+
+#[test]
+fn nothing_is_started_before_a_byte_on_stdin() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let (mut host, mut stdin, stdout) = told_to_wait(work_dir.path());
+    thread::sleep(Duration::from_millis(200));
+    let threads = fs::read_dir(format!("/proc/{}/task", host.id())).unwrap().count();
+    assert_eq!((threads, fs::read_dir(work_dir.path()).unwrap().count()), (1, 0));
+    stdin.write_all(b"\n").unwrap();
+    let mut lines = BufReader::new(stdout).lines();
+    assert!(lines.any(|line| line.unwrap().contains("\"warm\"")));
+    // The rest of stdin is what it was: its end is a request to stop.
+    drop(stdin);
+    wait_until("it has drained", END_MAX, || host.try_wait().unwrap().is_some_and(|status| status.success()));
+}
+
+#[test]
+fn a_host_that_nobody_will_tell_to_start_ends() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let (mut host, stdin, mut stdout) = told_to_wait(work_dir.path());
+    drop(stdin);
+    wait_until("it has ended", END_MAX, || host.try_wait().unwrap().is_some_and(|status| status.success()));
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
 }

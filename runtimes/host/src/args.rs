@@ -76,6 +76,9 @@ struct Args {
     /// Write log lines for programs or for people
     #[arg(long, env = "IGNITE_LOG_FORMAT", value_enum, default_value_t = Format::Json)]
     log_format: Format,
+    /// Start nothing before a byte has come on stdin: whoever starts the host can put it into a control group until then
+    #[arg(long, env = "IGNITE_START_WITH_STDIN")]
+    start_with_stdin: bool,
     /// Drain and end when stdin ends, as when the process that started the host is gone
     #[arg(long, env = "IGNITE_STOP_WITH_STDIN")]
     stop_with_stdin: bool,
@@ -187,6 +190,7 @@ fn config(args: Args, environment: &[(OsString, OsString)]) -> Result<HostConfig
         work_dir: args.work_dir.unwrap_or_else(std::env::temp_dir),
         cache_dir,
         instance,
+        start_with_stdin: args.start_with_stdin,
         stop_with_stdin: args.stop_with_stdin,
         own_user: args.own_user,
         spans,

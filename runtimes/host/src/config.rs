@@ -44,6 +44,9 @@ pub struct HostConfig {
     pub instance: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Whether nothing is started before a byte has come on stdin. Until then whoever started the host can put it into a control
+    /// group, which all that it starts is then in as well. Where stdin ends without one, the host does too, with 0.
+    pub start_with_stdin: bool,
     /// Whether the end of stdin is a request to stop, like SIGTERM: whoever started the host holds the other end, and so a host
     /// never outlives it, however it ended.
     pub stop_with_stdin: bool,

@@ -1,6 +1,6 @@
 //! From the first signal to the exit code.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +23,10 @@ const TURNS_BETWEEN_LOOKS: u32 = 8;
 /// Runs a host until SIGTERM or SIGINT, drains it, and gives the exit code: 0 when everything in flight was answered, 143
 /// when work was lost to a second signal or the drain limit, 1 when it could not be started or can be of no use.
 pub fn run_until_signal(config: HostConfig) -> ExitCode {
-    // First of all: it needs to be the only thread.
+    if config.start_with_stdin && !told_to_start() {
+        return ExitCode::SUCCESS;
+    }
+    // Before anything else: it needs to be the only thread.
     if config.own_user
         && let Err(error) = crate::own_user::enter()
     {
@@ -91,6 +94,11 @@ impl Signals {
             () = ended(&mut self.parent) => (),
         }
     }
+}
+
+/// Waits for a byte on stdin. False when there is none to come: whoever started this host has ended.
+fn told_to_start() -> bool {
+    matches!(std::io::stdin().lock().read(&mut [0]), Ok(1))
 }
 
 /// Tells once that stdin has ended. A thread reads it: reads of stdin cannot be given up, and this one ends with the process.

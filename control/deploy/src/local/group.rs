@@ -44,7 +44,7 @@ pub(super) fn sweep() {
 pub(super) struct Group(ignite_cgroups::Group);
 
 impl Group {
-    /// Groups for the process `pid`, which has just been started, and for all it starts from now on.
+    /// Groups for the process `pid`, which has started nothing yet, and for all it starts from now on.
     pub(super) fn around(pid: u32) -> Self {
         let mut group = places().make();
         told("a host could not be put into its control group", group.join(pid));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ignite_core_model::{HostAddress, Resources};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -87,9 +87,14 @@ impl HostProcess {
         let mut child = command(options, &start).spawn().map_err(|error| {
             NotStarted::Other(format!("could not start {}: {error}", options.host_program.display()))
         })?;
-        // At once: what it starts is in its group only from then on.
+        // What it starts is in its group only from then on, and to move it may take as long as a start.
         let pid = child.id().filter(|_| options.confine == Confine::WherePossible);
         let group = pid.map(Group::around);
+        let mut stdin = child.stdin.take();
+        if let Some(stdin) = &mut stdin {
+            // One that has ended says why itself.
+            let _ = stdin.write_all(b"\n").await;
+        }
         let (sender, mut lines) = mpsc::channel(LINES_WAITING_MAX);
         let (say, mut words) = mpsc::channel(2);
         if let Some(stdout) = child.stdout.take() {
@@ -98,7 +103,6 @@ impl HostProcess {
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(follow(stderr, sender, None));
         }
-        let stdin = child.stdin.take();
         let (mut address, mut last) = (None, LastLines::default());
         let came = timeout_at(deadline, async {
             loop {
@@ -215,7 +219,7 @@ fn command(options: &LocalOptions, start: &Start<'_>) -> Command {
         command.arg("--own-user");
     }
     command
-        .args(["--warm", start.runtime, "--stop-with-stdin"])
+        .args(["--warm", start.runtime, "--start-with-stdin", "--stop-with-stdin"])
         // No port: whatever runs on this machine could call it there, whoever's app it is.
         .arg("--socket")
         .arg(start.folder.join("app.sock"))
