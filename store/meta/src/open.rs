@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ignite_core_model::Secret;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -75,7 +75,7 @@ impl Meta {
             Location::Postgres(url) => (Backend::Postgres, postgres(url)?, postgres_session(options)),
         };
         // Not by a pool, which tries again and again and forgets why it could not.
-        let opening = migrate(&connect, backend, &session);
+        let opening = prepare(&connect, backend, &session, options);
         let bound = Duration::from_millis(options.acquire_ms_max);
         tokio::time::timeout(bound, opening).await.map_err(|error| MetaError::Busy(error.into()))??;
 
@@ -148,13 +148,38 @@ fn begin_to_write(backend: Backend) -> &'static str {
 }
 
 /// Connects once, and brings the schema up to date.
-async fn migrate(connect: &AnyConnectOptions, backend: Backend, session: &str) -> Result<(), MetaError> {
+async fn prepare(
+    connect: &AnyConnectOptions,
+    backend: Backend,
+    session: &str,
+    options: &MetaOptions,
+) -> Result<(), MetaError> {
     let mut connection = AnyConnection::connect_with(connect).await?;
     connection.execute(sqlx::raw_sql(AssertSqlSafe(session.to_owned()))).await?;
+    if backend == Backend::Sqlite {
+        write_ahead(&mut connection, Duration::from_millis(options.lock_ms_max)).await?;
+    }
     let mut tx = connection.begin_with(begin_to_write(backend)).await?;
     schema::migrate(&mut tx, backend).await?;
     tx.commit().await?;
     Ok(connection.close().await?)
+}
+
+/// Pause between two attempts to change how a SQLite file is written.
+const WRITE_AHEAD_RETRY: Duration = Duration::from_millis(5);
+
+/// Has SQLite write its log ahead, which stays so in the file.
+///
+/// The change begins by reading, and one who reads does not wait for a lock to write: two who wait so would wait for
+/// each other. SQLite refuses one of them at once, whatever `busy_timeout` says, so the waiting is done here.
+async fn write_ahead(connection: &mut AnyConnection, lock_max: Duration) -> Result<(), MetaError> {
+    let until = Instant::now() + lock_max;
+    loop {
+        match connection.execute(sqlx::raw_sql("PRAGMA journal_mode = WAL")).await.map_err(MetaError::from) {
+            Err(MetaError::Busy(_)) if Instant::now() < until => tokio::time::sleep(WRITE_AHEAD_RETRY).await,
+            done => return done.map(|_| ()),
+        }
+    }
 }
 
 /// What would end the path of a URL, and what begins an escape in it.
@@ -178,8 +203,8 @@ const SQLITE_LOG_BYTES: u32 = 64 << 20;
 /// FULL: what was acknowledged survives the loss of power, not only the end of the process.
 fn sqlite_session(options: &MetaOptions) -> String {
     format!(
-        "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = {SQLITE_LOG_BYTES};",
+        "PRAGMA busy_timeout = {}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \
+         PRAGMA journal_size_limit = {SQLITE_LOG_BYTES};",
         options.lock_ms_max
     )
 }

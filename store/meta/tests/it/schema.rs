@@ -1,5 +1,7 @@
 //! Databases of earlier and later releases.
 
+use std::time::{Duration, Instant};
+
 use ignite_store_meta::{Location, Meta, MetaError, MetaOptions};
 use sqlx::{Connection as _, Executor as _};
 
@@ -82,6 +84,47 @@ async fn all_may_open_a_new_database_at_once() {
             opener.await.unwrap().unwrap().ping().await.unwrap();
         }
     }
+}
+
+/// A file that is not yet written ahead, and whose lock somebody has for a while.
+struct Locked {
+    _folder: tempfile::TempDir,
+    options: MetaOptions,
+    holder: sqlx::SqliteConnection,
+}
+
+impl Locked {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut holder = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        Self { _folder: folder, options: MetaOptions::new(Location::Sqlite(path)), holder }
+    }
+}
+
+/// SQLite by itself waits for no lock where it is to change how a file is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_file_that_somebody_has_locked_is_waited_for() {
+    let mut locked = Locked::new().await;
+    let options = locked.options.clone();
+    let opener = tokio::spawn(async move { Meta::open(&options).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!opener.is_finished(), "it waits");
+    locked.holder.execute("COMMIT").await.unwrap();
+    opener.await.unwrap().unwrap().ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_file_that_stays_locked_is_told_as_busy() {
+    let locked = Locked::new().await;
+    let options = MetaOptions { lock_ms_max: 300, ..locked.options.clone() };
+    let begun = Instant::now();
+    let error = Meta::open(&options).await.unwrap_err();
+    assert!(matches!(error, MetaError::Busy(_)), "{error:?}");
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
 }
 
 /// Not even by hand.
