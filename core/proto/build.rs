@@ -29,5 +29,7 @@ fn main() -> anyhow::Result<()> {
         .files(&FILES)
         .include_file("_ignite.rs")
         .emit_descriptor_set("descriptor_set.bin")
+        // It would name the set, which this program writes: each build would find it newer than the last.
+        .emit_rerun_directives(false)
         .compile()
 }
