@@ -76,7 +76,8 @@ struct Args {
     /// Write log lines for programs or for people
     #[arg(long, env = "IGNITE_LOG_FORMAT", value_enum, default_value_t = Format::Json)]
     log_format: Format,
-    /// Start nothing before a byte has come on stdin: whoever starts the host can put it into a control group until then
+    /// Start nothing before a byte has come on stdin, and end if none comes: until then the host can be put into a control
+    /// group
     #[arg(long, env = "IGNITE_START_WITH_STDIN")]
     start_with_stdin: bool,
     /// Drain and end when stdin ends, as when the process that started the host is gone

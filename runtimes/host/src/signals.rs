@@ -98,7 +98,7 @@ impl Signals {
 
 /// Waits for a byte on stdin. False when there is none to come: whoever started this host has ended.
 fn told_to_start() -> bool {
-    matches!(std::io::stdin().lock().read(&mut [0]), Ok(1))
+    std::io::stdin().lock().read_exact(&mut [0]).is_ok()
 }
 
 /// Tells once that stdin has ended. A thread reads it: reads of stdin cannot be given up, and this one ends with the process.
