@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod cli;
 pub mod client;
+pub mod clocks;
 pub mod dice;
 pub mod examples;
 pub mod host;
